@@ -1,0 +1,277 @@
+"""The configuration: frozen models of one YAML file.
+
+Durations end in `_s` (seconds), sizes in `_bytes`; secrets are paths to files, never values. Every key has a default
+but the ones that only the administrator can know.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
+
+
+def _ae_title(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?", text):
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters, no backslash, no space at its ends")
+    return text
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+def _pattern(text: str) -> str:
+    re.compile(text)
+    return text
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+"""PS3.5 VR AE."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+"""A name that the administrator gives to something; shown in logs, metrics and the console."""
+Seconds = Annotated[float, Field(gt=0, strict=False)]
+File = Annotated[Path, Field(strict=False)]
+"""A path; a relative one is taken from the configuration file's folder."""
+
+
+class TLS(_Model):
+    """DICOM TLS of our own node (PS3.15 B.12); all three files are PEM."""
+
+    certificate_file: File
+    key_file: File
+    ca_file: File
+    """Whom we trust: peers must present a certificate that one of these signed."""
+    crl_file: File | None = None
+    profile: Literal["bcp195", "bcp195-extended"] = "bcp195"
+    """PS3.15 B.12 (TLS 1.2 with ECDHE-GCM, or 1.3) or B.13 (the narrower list)."""
+    handshake_s: Seconds = 10
+
+
+class Dicom(_Model):
+    """Our own application entity."""
+
+    ae_title: AETitle
+    host: str = "127.0.0.1"
+    port: Port
+    tls: TLS | Literal["off"] | None = None
+    """Required on any address but loopback; `off` there is a decision that every report shows."""
+    accept_lossy: bool = False
+    """Whether lossily compressed images are taken."""
+
+
+class Query(_Model):
+    """Where a source can be asked (C-FIND) and told to send again (C-MOVE)."""
+
+    ae_title: AETitle
+    host: str
+    port: Port
+
+
+class Source(_Model):
+    """Who may store to us."""
+
+    ae_title: AETitle
+    addresses: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1, strict=False)]
+    """IP addresses or networks from which this AE title may come."""
+    certificate_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """With TLS: the fingerprint of the peer's certificate; without it the common name must be the AE title."""
+    max_associations: Annotated[int, Field(ge=1)] = 16
+    query: Query | None = None
+
+
+class Destination(_Model):
+    """A TPS, or another AE that gets the structure sets."""
+
+    name: Name
+    ae_title: AETitle
+    host: str
+    port: Port
+    tls: bool = False
+    label: str = "CONTOURGATE"
+    """StructureSetLabel; `{model}` and `{date}` are filled in."""
+    roi_name_limit: Annotated[int, Field(ge=4, le=64)] = 16
+    confirm: bool = True
+    """Whether the destination is asked (C-FIND) after the C-STORE, where it supports that."""
+
+
+class Match(_Model):
+    """What a rule matches; every key given must hold."""
+
+    calling_ae_title: AETitle | None = None
+    called_ae_title: AETitle | None = None
+    modality: Literal["CT", "MR"] | None = None
+    body_part: str | None = None
+    """BodyPartExamined, case-insensitive."""
+    series_description: Annotated[str, AfterValidator(_pattern)] | None = None
+    """A regular expression, searched in SeriesDescription."""
+    min_slices: Annotated[int, Field(ge=1)] | None = None
+    max_slices: Annotated[int, Field(ge=1)] | None = None
+
+
+class Rule(_Model):
+    """What happens to a series that matches."""
+
+    match: Match = Match()
+    model: Name
+    deliver_to: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
+
+
+class EmbeddedContourer(_Model):
+    """A contourer of our own, started as a child on loopback over TLS with pinned keys."""
+
+    kind: Literal["embedded"]
+
+
+class SealedContourer(_Model):
+    """A contourer that speaks our sealed protocol."""
+
+    kind: Literal["sealed"]
+    url: Annotated[str, Field(pattern=r"^https://")]
+    identity_file: File
+    """What `gateway contourer identity` printed on the contourer's side: its public keys and fingerprint."""
+    client_certificate_file: File | None = None
+    client_key_file: File | None = None
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    """ISO 3166 code that the contourer must attest before anything is uploaded."""
+
+
+class DicomwebContourer(_Model):
+    """A DICOMweb store (STOW-RS, QIDO-RS, WADO-RS) in front of a contouring engine."""
+
+    kind: Literal["dicomweb"]
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    ca_file: File | None = None
+    username: str | None = None
+    password_file: File | None = None
+    poll_s: Seconds = 2
+
+
+Contourer = Annotated[EmbeddedContourer | SealedContourer | DicomwebContourer, Field(discriminator="kind")]
+
+
+class PassageTimes(_Model):
+    """How long a passage waits for what."""
+
+    quiet_time_s: Seconds = 5
+    """A series is complete when nothing of it arrived for so long and no association that brought some is open."""
+    deadline_s: Seconds = 1800
+    """A passage not delivered after so long raises an alarm."""
+    review_s: Annotated[float, Field(ge=0, strict=False)] = 900
+    """How long pseudonymised slices and contours stay viewable in memory after delivery; 0 drops them at once."""
+
+
+class Console(_Model):
+    """The web console."""
+
+    host: str = "127.0.0.1"
+    port: Port
+
+    @model_validator(mode="after")
+    def _loopback_only(self) -> Console:
+        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
+            raise ValueError("the console has no sign-in yet, so it listens on a loopback address only")
+        return self
+
+
+class Limits(_Model):
+    """Caps and deadlines of the intake; a safe default for each."""
+
+    memory_bytes: Annotated[int, Field(ge=2**26)] = 4 * 2**30
+    """What received instances may take in all."""
+    memory_wait_s: Seconds = 20
+    """How long a C-STORE waits for room before it is answered 0xA700."""
+    instance_bytes: Annotated[int, Field(ge=2**16)] = 64 * 2**20
+    """The largest dataset, also after inflation."""
+    elements: Annotated[int, Field(ge=100)] = 20_000
+    """Elements of a dataset, nested ones included."""
+    nesting: Annotated[int, Field(ge=1)] = 16
+    """Depth of sequences."""
+    pdu_bytes: Annotated[int, Field(ge=4096, le=2**20)] = 128 * 1024
+    """The maximum PDU length that we announce."""
+    command_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024
+    associations: Annotated[int, Field(ge=1)] = 64
+    connections_per_address: Annotated[int, Field(ge=1)] = 32
+    associate_s: Seconds = 10
+    """From the connection (with TLS: from the handshake) to a whole A-ASSOCIATE-RQ."""
+    idle_s: Seconds = 60
+    """Between messages of an association."""
+    message_s: Seconds = 300
+    """From a message's first fragment to its last."""
+    min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
+    """Slower than this over `rate_window_s` within a message: aborted."""
+    rate_window_s: Seconds = 15
+    slices: Annotated[int, Field(ge=2)] = 5000
+    """Instances of one series."""
+
+
+class Protection(StrEnum):
+    """What the vault asks of the kernel."""
+
+    LANDLOCK = "landlock"
+    """No file can be created, written or truncated."""
+    CORE = "core"
+    """No core dump."""
+    DUMPABLE = "dumpable"
+    """Other processes of the account cannot read our memory."""
+    MLOCK = "mlock"
+    """No page is swapped out."""
+    PERTURB = "perturb"
+    """Freed memory is overwritten (`MALLOC_PERTURB_`)."""
+
+
+class Waiver(_Model):
+    """A protection that this machine cannot give, knowingly done without."""
+
+    protection: Annotated[Protection, Field(strict=False)]
+    until: datetime.date = Field(strict=False)
+    """The day on which the waiver ends; the gateway does not start after it."""
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Lockdown(_Model):
+    waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = ()
+
+
+class Deid(_Model):
+    """How series are de-identified."""
+
+    profiles: Annotated[tuple[File, ...], Field(strict=False)] = ()
+    """Profile files of the site, beside or instead of the shipped ones; the last one for a modality counts."""
+    linkage: Literal["study", "patient"] = "study"
+    """Whether the contourer can see that two studies are one patient's."""
+
+
+class Log(_Model):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Config(_Model):
+    """The whole file."""
+
+    dicom: Dicom
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, strict=False)]
+    destinations: Annotated[tuple[Destination, ...], Field(min_length=1, strict=False)]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, strict=False)]
+    otherwise: Literal["refuse", "hold"] = "refuse"
+    """What happens to a series that no rule matches."""
+    contourer: Contourer
+    passage: PassageTimes = PassageTimes()
+    console: Console
+    state_dir: File
+    clinic_key_file: File
+    limits: Limits = Limits()
+    lockdown: Lockdown = Lockdown()
+    deid: Deid = Deid()
+    log: Log = Log()
