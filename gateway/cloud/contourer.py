@@ -1,6 +1,7 @@
 """What a contourer must speak.
 
-Two clients implement it: `gateway.cloud.sealed` and `gateway.cloud.dicomweb`. A stage of the flow sees only this.
+Two clients implement it: `gateway.cloud.sealed` and `gateway.cloud.dicomweb`. A stage of the flow sees only
+this.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class Receipt:
 class Exchange(Protocol):
     """One passage's dealings with the contourer.
 
-    Every method retries what is worth retrying by itself, and raises `ContourerUnavailable` only after its last try,
-    `ContourerRefused` when trying again is useless.
+    Every method retries what is worth retrying by itself, and raises `ContourerUnavailable` only after its
+    last try, `ContourerRefused` when trying again is useless.
     """
 
     async def add(self, index: int, payload: SlicePayload) -> int:
-        """Take one pseudonymised slice; returns the bytes uploaded now (0 where nothing is sent before commit).
+        """Take one pseudonymised slice; returns the bytes uploaded now (0 where nothing goes before commit).
 
         A sealed contourer gets the ciphertext at once; it cannot read it. Calls may run four at a time.
         """
