@@ -295,6 +295,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "INCOMPLETE": Explanation(
         "The sender has more instances of this series than arrived.", "Send the series again, or wait for the pull."
     ),
+    "MORE_ARRIVED": Explanation(
+        "More slices arrived after the series was taken for whole.",
+        "Nothing to do: a new passage has taken all slices over. If it happens often, raise `passage.quiet_time_s`.",
+    ),
     "DEADLINE_PASSED": Explanation(
         "The passage did not reach the TPS within `passage.deadline_s`.",
         "Look at its state: it waits for the contourer, for a destination or for a person.",

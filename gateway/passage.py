@@ -114,6 +114,10 @@ class Passage:
     """Names of the destinations that have confirmed."""
     error: GatewayError | None = None
     """Why it is held or has failed."""
+    waiting: GatewayError | None = None
+    """What keeps it where it is although nobody is needed: an outage that is tried again by itself."""
+    is_late: bool = False
+    """Whether its deadline has passed."""
     history: list[Step] = field(default_factory=list)
     """From the first instance on; the last entry is where it stands."""
 
@@ -169,7 +173,7 @@ class Passage:
             raise ValueError(f"a passage does not go from {self.state} to {to}")
         if (error is None) == (to in (State.HELD, State.FAILED)):
             raise ValueError(f"{to} {'needs' if error is None else 'takes no'} reason")
-        self.error = error
+        self.error, self.waiting = error, None
         step = Step(to, at or datetime.now(UTC), error.code if error else None)
         self.history.append(step)
         return step

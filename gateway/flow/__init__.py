@@ -1,0 +1,1 @@
+"""The stages of a passage, in the order of the way."""

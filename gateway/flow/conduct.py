@@ -1,0 +1,202 @@
+"""Conduct: take each passage from state to state until it ends.
+
+One task for each passage walks the way of `gateway.passage`: the stage of the state it is in, then the next state. What
+a stage raises decides: a person is needed (held), or the world is out of order (tried again by itself, forever, with
+an alarm at the deadline). Every change is journalled and announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from gateway.config import Config
+from gateway.errors import (
+    ContourerRefused,
+    ContourerUnavailable,
+    DeidentificationError,
+    GatewayError,
+    IntakeError,
+    PassageUnfit,
+    PeerError,
+    StructureSetUnsound,
+)
+from gateway.flow.assemble import Assembler
+from gateway.flow.prepare import Prepare
+from gateway.flow.series import Series, Slice
+from gateway.metrics import Metrics
+from gateway.passage import WAY, Passage, State, Step
+
+_log = structlog.get_logger()
+
+FIRST_RETRY_S = 2.0
+LAST_RETRY_S = 120.0
+OUT_OF_RESOURCES = 0xA700
+
+NEEDS_A_PERSON = (PassageUnfit, DeidentificationError, ContourerRefused, StructureSetUnsound)
+TRIED_AGAIN = (ContourerUnavailable, PeerError)
+
+Stage = Callable[[Series], Awaitable[None]]
+
+
+class Chronicle(Protocol):
+    """What the clerk is told of passages. Each call returns when it is on the disk."""
+
+    async def opened(self, series: Series) -> None: ...
+
+    async def moved(self, passage: Passage, step: Step) -> None: ...
+
+
+class Conductor:
+    """Owns the tasks of all passages.
+
+    Parameters
+    ----------
+    stages : mapping of State to Stage
+        What is done in a state, before the next one is entered.
+    changed : callable
+        Told of every change that the console should show.
+    ended : callable
+        Awaited once for each passage that has ended, to drop what memory holds of it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        assembler: Assembler,
+        prepare: Prepare,
+        stages: dict[State, Stage],
+        chronicle: Chronicle,
+        metrics: Metrics,
+        *,
+        changed: Callable[[Series], None],
+        ended: Callable[[Series], Awaitable[None]],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._config = config
+        self._assembler = assembler
+        self._prepare = prepare
+        self._stages = stages
+        self._chronicle = chronicle
+        self._metrics = metrics
+        self._changed = changed
+        self._ended = ended
+        self._group = group
+
+    async def joined(self, series: Series, slice_: Slice) -> None:
+        """Take over an instance that has just joined a series; returns when its sender may be answered.
+
+        Raises
+        ------
+        IntakeError
+            If the journal cannot be written.
+        """
+        if series.journalled is None:
+            series.journalled = asyncio.get_running_loop().create_future()
+            try:
+                await self._chronicle.opened(series)
+            except GatewayError:
+                self._assembler.forget(series)
+                series.journalled.set_exception(IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES))
+                series.journalled.exception()  # looked at, even where nobody else waits
+                raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES) from None
+            series.journalled.set_result(None)
+            self._metrics.passages.labels(State.RECEIVING).inc()
+            series.task = self._group.create_task(self._conduct(series))
+            for earlier in list(series.slices.values()):  # those of a passage that this one succeeds, and this one
+                self._prepare.begin(series, earlier)
+        else:
+            if not series.journalled.done():
+                await asyncio.shield(series.journalled)
+            elif series.journalled.exception():
+                raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES)
+            self._prepare.begin(series, slice_)
+        self._changed(series)
+
+    async def move(self, series: Series, to: State, error: GatewayError | None = None) -> None:
+        """Enter a state: journalled, counted and announced."""
+        passage = series.passage
+        left, since = passage.state, passage.since
+        step = passage.move(to, error=error)
+        self._metrics.stage_seconds.labels(left).observe((step.at - since).total_seconds())
+        self._metrics.passages.labels(left).dec()
+        if passage.has_ended:
+            self._metrics.passages_ended_total.labels(to, step.reason or "").inc()
+        else:
+            self._metrics.passages.labels(to).inc()
+        if error is not None:
+            self._metrics.held_total.labels(error.code).inc()
+        _log.info("passage", passage=passage.id, state=to, reason=step.reason)
+        self._changed(series)
+        await self._chronicle.moved(passage, step)
+
+    async def _conduct(self, series: Series) -> None:
+        alarm = self._group.create_task(self._sound_alarm(series))
+        try:
+            while not series.passage.has_ended:
+                await self._advance(series)
+        except asyncio.CancelledError:
+            if not series.is_superseded:
+                raise
+            await self.move(series, State.HELD, PassageUnfit("MORE_ARRIVED"))
+            await self.move(series, State.CANCELLED)
+        finally:
+            alarm.cancel()
+        await self._ended(series)
+
+    async def _advance(self, series: Series) -> None:
+        passage = series.passage
+        if passage.state is State.HELD:
+            await self._await_decision(series)
+            return
+        try:
+            await self._until_possible(series, self._stages[passage.state])
+        except NEEDS_A_PERSON as error:
+            await self.move(series, State.HELD, error)
+        else:
+            await self.move(series, WAY[WAY.index(passage.state) + 1])
+
+    async def _await_decision(self, series: Series) -> None:
+        came_from = series.passage.held_from
+        await series.decided.wait()
+        series.decided.clear()
+        if series.is_cancelled or came_from is None:
+            await self.move(series, State.CANCELLED)
+            return
+        series.faults.clear()
+        if came_from is State.COMPLETE:
+            # New slices may still be arriving: the series is whole again only after another quiet time.
+            await self._stages[State.RECEIVING](series)
+            series.decided.clear()
+        await self.move(series, came_from)
+
+    async def _until_possible(self, series: Series, stage: Stage) -> None:
+        """Run a stage, again and again while only the world is out of order."""
+        pause = FIRST_RETRY_S
+        while True:
+            try:
+                await stage(series)
+            except TRIED_AGAIN as error:
+                series.passage.waiting = error
+                self._metrics.contourer_errors_total.labels(error.code).inc()
+                _log.warning("waiting", passage=series.passage.id, state=series.passage.state, reason=error.code)
+                self._changed(series)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_RETRY_S)
+            else:
+                series.passage.waiting = None
+                return
+
+    async def _sound_alarm(self, series: Series) -> None:
+        """Mark a passage that is late, by a monotonic clock."""
+        started = time.monotonic() - (datetime.now(UTC) - series.passage.started).total_seconds()
+        await asyncio.sleep(max(0.0, started + self._config.passage.deadline_s - time.monotonic()))
+        series.passage.is_late = True
+        self._metrics.deadline_passed_total.inc()
+        _log.error("late", passage=series.passage.id, state=series.passage.state, reason="DEADLINE_PASSED")
+        self._changed(series)

@@ -1,0 +1,155 @@
+"""Prepare: one instance becomes a pseudonymous, packed, sealed and uploaded slice, while the others still arrive.
+
+In: a slice with its original dataset. Out: the same slice with a payload that the contourer has acknowledged, and the
+original dataset gone. Whatever goes wrong is kept in `Series.faults`, for the stage that waits; no sender waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+
+from gateway.cloud.contourer import Contourer, Exchange, Order
+from gateway.cloud.payload import Codec, DeidentifiedSlice, pack
+from gateway.deid.profile import Profile
+from gateway.deid.tripwire import Tripwire
+from gateway.dicom.instance import Instance
+from gateway.errors import DeidentificationError, GatewayError
+from gateway.flow.deidentify import deidentify
+from gateway.flow.series import Series, Slice
+from gateway.metrics import Metrics
+from gateway.vault.budget import Budget
+
+AT_ONCE = 4
+"""Slices of one series that are on their way at a time."""
+
+Look = Callable[[Series, Instance, DeidentifiedSlice], None]
+"""Lets the pixel gate see a slice before it is packed."""
+
+
+class Prepare:
+    """The work on single slices.
+
+    Parameters
+    ----------
+    profiles : mapping of str to Profile
+        By modality.
+    codec : callable
+        The codec that suits the uplink now.
+    cpu : Executor
+        Threads for what releases the GIL.
+    """
+
+    def __init__(
+        self,
+        contourer: Contourer,
+        profiles: Mapping[str, Profile],
+        tripwire: Tripwire,
+        codec: Callable[[], Codec],
+        look: Look,
+        cpu: Executor,
+        budget: Budget,
+        metrics: Metrics,
+        changed: Callable[[Series], None],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._contourer = contourer
+        self._profiles = profiles
+        self._tripwire = tripwire
+        self._codec = codec
+        self._look = look
+        self._cpu = cpu
+        self._budget = budget
+        self._metrics = metrics
+        self._changed = changed
+        self._group = group
+        self._lanes: dict[str, asyncio.Semaphore] = {}
+        self._exchanges: dict[str, asyncio.Lock] = {}
+
+    def profile(self, modality: str) -> Profile:
+        """The profile for a modality.
+
+        Raises
+        ------
+        DeidentificationError
+            If there is none.
+        """
+        try:
+            return self._profiles[modality]
+        except KeyError:
+            raise DeidentificationError("DEID_NOT_UNDERSTOOD") from None
+
+    def begin(self, series: Series, slice_: Slice) -> None:
+        """Start the work on a slice, unless it is done or under way."""
+        if slice_.is_uploaded or slice_.is_under_way:
+            return
+        slice_.is_under_way = True
+        task = self._group.create_task(self._bring(series, slice_))
+        series.work.add(task)
+        task.add_done_callback(series.work.discard)
+
+    async def finish(self, series: Series) -> None:
+        """Wait until every slice is uploaded.
+
+        Raises
+        ------
+        GatewayError
+            The first thing that went wrong with any slice.
+        """
+        if not series.faults:
+            for slice_ in series.slices.values():
+                self.begin(series, slice_)
+        while series.work:
+            await asyncio.wait(series.work)
+        if series.faults:
+            fault, series.faults = series.faults[0], []
+            raise fault
+
+    async def exchange(self, series: Series) -> Exchange:
+        """The passage's exchange with the contourer, begun when first asked for."""
+        async with self._exchanges.setdefault(series.passage.id, asyncio.Lock()):
+            if series.exchange is None:
+                profile = self.profile(series.passage.modality)
+                order = Order(series.passage.id, series.passage.model, profile.name)
+                series.exchange = await self._contourer.begin(order)
+            return series.exchange
+
+    def forget(self, series: Series) -> None:
+        """Drop what is kept for a passage, and stop what is under way."""
+        for task in list(series.work):
+            task.cancel()
+        self._lanes.pop(series.passage.id, None)
+        self._exchanges.pop(series.passage.id, None)
+        self._tripwire.forget(series.passage.id)
+
+    async def _bring(self, series: Series, slice_: Slice) -> None:
+        lane = self._lanes.setdefault(series.passage.id, asyncio.Semaphore(AT_ONCE))
+        try:
+            async with lane:
+                if slice_.instance is not None and slice_.payload is None:
+                    await self._pseudonymise(series, slice_, slice_.instance)
+                if slice_.payload is not None:
+                    exchange = await self.exchange(series)
+                    sent = await exchange.add(slice_.index, slice_.payload)
+                    slice_.is_uploaded = True
+                    series.passage.uploaded += 1
+                    self._metrics.uploaded_bytes_total.inc(sent)
+        except GatewayError as error:
+            series.faults.append(error)
+        finally:
+            slice_.is_under_way = False
+            series.arrived.set()
+            self._changed(series)
+
+    async def _pseudonymise(self, series: Series, slice_: Slice, instance: Instance) -> None:
+        deidentified = deidentify(instance, series.pseudonyms, self.profile(series.passage.modality))
+        self._tripwire.check(series.passage.id, instance, deidentified)
+        self._look(series, instance, deidentified)
+        loop = asyncio.get_running_loop()
+        slice_.payload = await loop.run_in_executor(self._cpu, pack, deidentified, self._codec())
+        # The original is not needed any more: what comes back is restored from the identity alone.
+        slice_.instance = None
+        packed = len(slice_.payload.coded) + len(slice_.payload.header)
+        self._budget.release(slice_.charged_bytes - packed)
+        slice_.charged_bytes = packed
