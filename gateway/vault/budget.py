@@ -113,7 +113,8 @@ class Budget:
             if given.done() and not given.cancelled():  # given and given up in the same turn of the loop
                 self.release(size_bytes)
             else:
-                self._waiting.remove(place)
+                if place in self._waiting:
+                    self._waiting.remove(place)
                 self._serve()
             if isinstance(stop, TimeoutError):
                 raise IntakeError(
@@ -159,5 +160,6 @@ class Budget:
     def _serve(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.limit_bytes - self._used:
             size_bytes, given = self._waiting.popleft()
-            self._take(size_bytes)
-            given.set_result(None)
+            if not given.done():  # else it gave up in this turn of the loop
+                self._take(size_bytes)
+                given.set_result(None)

@@ -87,6 +87,19 @@ async def test_a_cancelled_wait_takes_nothing() -> None:
     assert (budget.used, budget.waiting) == (0, 0)
 
 
+async def test_room_that_comes_back_in_the_turn_of_a_cancellation_goes_to_the_next() -> None:
+    budget = Budget(100)
+    await budget.acquire(100, 1)
+    first = asyncio.create_task(budget.acquire(10, 5))
+    second = asyncio.create_task(budget.acquire(100, 5))
+    await asyncio.sleep(0)
+    first.cancel()
+    budget.release(100)
+    await second
+    assert first.cancelled()
+    assert (budget.used, budget.waiting) == (100, 0)
+
+
 async def test_a_reservation_that_fails_leaves_nothing_behind() -> None:
     budget = Budget(100)
     with pytest.raises(ZeroDivisionError):
