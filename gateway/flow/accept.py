@@ -2,8 +2,8 @@
 
 In: the encoded dataset of one C-STORE-RQ. Out: the instance has joined its series, and Success is answered: held in
 volatile memory. Refuses, with `IntakeError`: what cannot be parsed or decoded, what no rule takes, lossy images unless
-configured, everything while the journal cannot be written or the gateway drains, and 0xA700 when the memory budget stays
-full. Nothing is half taken: whatever fails, the budget is as before.
+configured, everything while the journal cannot be written or the gateway drains, and 0xA700 when the memory budget
+stays full. Nothing is half taken: whatever fails, the budget is as before.
 """
 
 from __future__ import annotations
@@ -101,12 +101,20 @@ class Accept:
             instance = await self._parse(request)
             await room.resize(len(instance.data))
             facts = self._facts(request, instance)
+            rule = rule_for(self._config.rules, facts)
+            if rule is None and self._config.otherwise == "refuse":
+                raise IntakeError("NO_RULE", NOT_AUTHORIZED)
             # Nothing is awaited from here to `_joined`: two associations cannot open one series twice.
             series = self._assembler.find(instance)
-            if series is not None and series.is_taken_for_whole and instance.sop_instance_uid not in series.slices:
+            if (
+                series is not None
+                and series.is_taken_for_whole
+                and instance.sop_instance_uid not in series.slices
+            ):
                 series = self._assembler.succeed(series)
             elif series is None:
                 series = self._assembler.open(instance, facts)
+                series.passage.model = rule.model if rule else ""
             slice_ = self._assembler.add(series, instance, request.association, len(instance.data))
             if slice_ is not None:
                 await self._joined(series, slice_)
@@ -124,18 +132,19 @@ class Accept:
             command_sop_class_uid=request.sop_class_uid,
             command_sop_instance_uid=request.sop_instance_uid,
         )
-        if not self._config.dicom.accept_lossy and (instance.raw(LOSSY_IMAGE_COMPRESSION) or b"").strip() == b"01":
+        if (
+            not self._config.dicom.accept_lossy
+            and (instance.raw(LOSSY_IMAGE_COMPRESSION) or b"").strip() == b"01"
+        ):
             raise IntakeError("LOSSY_REFUSED", CANNOT_UNDERSTAND)
         return instance
 
-    def _facts(self, request: StoreRequest, instance: Instance) -> SeriesFacts:
-        facts = SeriesFacts(
+    @staticmethod
+    def _facts(request: StoreRequest, instance: Instance) -> SeriesFacts:
+        return SeriesFacts(
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
             modality=instance.modality,
             body_part=instance.body_part,
             series_description=instance.series_description,
         )
-        if self._config.otherwise == "refuse" and rule_for(self._config.rules, facts) is None:
-            raise IntakeError("NO_RULE", NOT_AUTHORIZED)
-        return facts

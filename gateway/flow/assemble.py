@@ -68,7 +68,9 @@ class Assembler:
         """Begin a passage with its first instance, which `add` then takes."""
         identity = Identity.of(instance)
         pseudonyms = self._pseudonyms_for(instance)
-        passage = Passage(source=facts.calling_ae_title, called=facts.called_ae_title, modality=facts.modality)
+        passage = Passage(
+            source=facts.calling_ae_title, called=facts.called_ae_title, modality=facts.modality
+        )
         passage.pseudonym = identity.patient_code(pseudonyms)
         key = _key(instance)
         series = Series(key, passage, facts, identity, pseudonyms)
@@ -125,7 +127,9 @@ class Assembler:
 
         The slices and the identity move to the new passage; the old one is left without, to be cancelled.
         """
-        passage = Passage(source=series.passage.source, called=series.passage.called, modality=series.passage.modality)
+        passage = Passage(
+            source=series.passage.source, called=series.passage.called, modality=series.passage.modality
+        )
         passage.pseudonym, passage.received = series.passage.pseudonym, series.passage.received
         heir = Series(
             series.key,

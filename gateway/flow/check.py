@@ -98,7 +98,9 @@ def check_geometry(slices: Sequence[SliceGeometry], modality: str) -> Geometry:
         if abs(gap - spacing) > tolerance:
             multiple = round(gap / spacing)
             if multiple >= 2 and abs(gap - multiple * spacing) <= tolerance * multiple:
-                raise PassageUnfit("SLICE_MISSING", position_mm=round(where + spacing, 2), missing=multiple - 1)
+                raise PassageUnfit(
+                    "SLICE_MISSING", position_mm=round(where + spacing, 2), missing=multiple - 1
+                )
             raise PassageUnfit("SPACING_UNEVEN", position_mm=where, distance_mm=round(float(gap), 2))
     return Geometry(tuple(int(i) for i in order), spacing)
 
@@ -112,7 +114,9 @@ def _check_uniform(slices: Sequence[SliceGeometry]) -> None:
             raise PassageUnfit("ORIENTATION_MIXED")
         same_matrix = (slice_.rows, slice_.columns) == (first.rows, first.columns)
         same_format = (slice_.bits_stored, slice_.is_signed) == (first.bits_stored, first.is_signed)
-        if not (same_matrix and same_format and np.allclose(slice_.spacing, first.spacing, rtol=1e-3, atol=0)):
+        if not (
+            same_matrix and same_format and np.allclose(slice_.spacing, first.spacing, rtol=1e-3, atol=0)
+        ):
             raise PassageUnfit("GEOMETRY_MIXED")
 
 
@@ -125,5 +129,3 @@ def _is_sheared(slices: Sequence[SliceGeometry], normal: npt.NDArray[np.float64]
     inplane = corners - np.outer(corners @ normal, normal)
     drift = np.linalg.norm(inplane - inplane[0], axis=1).max()
     return bool(drift > max(*slices[0].spacing, 1.0))
-
-

@@ -108,7 +108,9 @@ class Conductor:
             series.journalled.set_result(None)
             self._metrics.passages.labels(State.RECEIVING).inc()
             series.task = self._group.create_task(self._conduct(series))
-            for earlier in list(series.slices.values()):  # those of a passage that this one succeeds, and this one
+            for earlier in list(
+                series.slices.values()
+            ):  # those of a passage that this one succeeds, and this one
                 self._prepare.begin(series, earlier)
         else:
             if not series.journalled.done():
@@ -168,7 +170,6 @@ class Conductor:
         if series.is_cancelled or came_from is None:
             await self.move(series, State.CANCELLED)
             return
-        series.faults.clear()
         if came_from is State.COMPLETE:
             # New slices may still be arriving: the series is whole again only after another quiet time.
             await self._stages[State.RECEIVING](series)
@@ -184,7 +185,9 @@ class Conductor:
             except TRIED_AGAIN as error:
                 series.passage.waiting = error
                 self._metrics.contourer_errors_total.labels(error.code).inc()
-                _log.warning("waiting", passage=series.passage.id, state=series.passage.state, reason=error.code)
+                _log.warning(
+                    "waiting", passage=series.passage.id, state=series.passage.state, reason=error.code
+                )
                 self._changed(series)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY_S)

@@ -1,7 +1,7 @@
 """Prepare: one instance becomes a pseudonymous, packed, sealed and uploaded slice, while the others still arrive.
 
 In: a slice with its original dataset. Out: the same slice with a payload that the contourer has acknowledged, and the
-original dataset gone. Whatever goes wrong is kept in `Series.faults`, for the stage that waits; no sender waits here.
+original dataset gone. Whatever goes wrong is kept as `Slice.fault`, for the stage that waits; no sender waits here.
 """
 
 from __future__ import annotations
@@ -84,27 +84,45 @@ class Prepare:
         """Start the work on a slice, unless it is done or under way."""
         if slice_.is_uploaded or slice_.is_under_way:
             return
-        slice_.is_under_way = True
+        slice_.is_under_way, slice_.fault = True, None
         task = self._group.create_task(self._bring(series, slice_))
         series.work.add(task)
         task.add_done_callback(series.work.discard)
 
-    async def finish(self, series: Series) -> None:
-        """Wait until every slice is uploaded.
+    async def all_looked_at(self, series: Series) -> None:
+        """Wait until every slice is pseudonymised and the pixel gate has seen it, uploaded or not.
 
         Raises
         ------
         GatewayError
-            The first thing that went wrong with any slice.
+            What kept one from being pseudonymised.
         """
-        if not series.faults:
-            for slice_ in series.slices.values():
-                self.begin(series, slice_)
+        self._begin_all(series)
+        while missing := [slice_ for slice_ in series.slices.values() if slice_.payload is None]:
+            if fault := next((slice_.fault for slice_ in missing if slice_.fault is not None), None):
+                raise fault
+            series.arrived.clear()
+            await series.arrived.wait()
+
+    async def all_uploaded(self, series: Series) -> None:
+        """Wait until the contourer has acknowledged every slice.
+
+        Raises
+        ------
+        GatewayError
+            The first thing that went wrong with one.
+        """
+        self._begin_all(series)
+        await self.settle(series)
+        if fault := next(
+            (slice_.fault for slice_ in series.slices.values() if slice_.fault is not None), None
+        ):
+            raise fault
+
+    async def settle(self, series: Series) -> None:
+        """Wait until nothing of the series is under way."""
         while series.work:
             await asyncio.wait(series.work)
-        if series.faults:
-            fault, series.faults = series.faults[0], []
-            raise fault
 
     async def exchange(self, series: Series) -> Exchange:
         """The passage's exchange with the contourer, begun when first asked for."""
@@ -123,24 +141,31 @@ class Prepare:
         self._exchanges.pop(series.passage.id, None)
         self._tripwire.forget(series.passage.id)
 
+    def _begin_all(self, series: Series) -> None:
+        for slice_ in series.slices.values():
+            self.begin(series, slice_)
+
     async def _bring(self, series: Series, slice_: Slice) -> None:
-        lane = self._lanes.setdefault(series.passage.id, asyncio.Semaphore(AT_ONCE))
         try:
-            async with lane:
-                if slice_.instance is not None and slice_.payload is None:
-                    await self._pseudonymise(series, slice_, slice_.instance)
-                if slice_.payload is not None:
-                    exchange = await self.exchange(series)
-                    sent = await exchange.add(slice_.index, slice_.payload)
-                    slice_.is_uploaded = True
-                    series.passage.uploaded += 1
-                    self._metrics.uploaded_bytes_total.inc(sent)
+            if slice_.instance is not None:
+                await self._pseudonymise(series, slice_, slice_.instance)
+            async with self._lanes.setdefault(series.passage.id, asyncio.Semaphore(AT_ONCE)):
+                await self._upload(series, slice_)
         except GatewayError as error:
-            series.faults.append(error)
+            slice_.fault = error
         finally:
             slice_.is_under_way = False
             series.arrived.set()
             self._changed(series)
+
+    async def _upload(self, series: Series, slice_: Slice) -> None:
+        if slice_.payload is None:
+            raise RuntimeError("a slice is uploaded only after it was pseudonymised")
+        exchange = await self.exchange(series)
+        sent = await exchange.add(slice_.index, slice_.payload)
+        slice_.is_uploaded = True
+        series.passage.uploaded += 1
+        self._metrics.uploaded_bytes_total.inc(sent)
 
     async def _pseudonymise(self, series: Series, slice_: Slice, instance: Instance) -> None:
         deidentified = deidentify(instance, series.pseudonyms, self.profile(series.passage.modality))
@@ -153,3 +178,4 @@ class Prepare:
         packed = len(slice_.payload.coded) + len(slice_.payload.header)
         self._budget.release(slice_.charged_bytes - packed)
         slice_.charged_bytes = packed
+        series.arrived.set()

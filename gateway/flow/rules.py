@@ -33,7 +33,10 @@ def matches(match: Match, facts: SeriesFacts, slices: int | None) -> bool:
         and match.called_ae_title in (None, facts.called_ae_title)
         and match.modality in (None, facts.modality)
         and (match.body_part is None or match.body_part.casefold() == facts.body_part.casefold())
-        and (match.series_description is None or bool(re.search(match.series_description, facts.series_description)))
+        and (
+            match.series_description is None
+            or bool(re.search(match.series_description, facts.series_description))
+        )
         and (slices is None or match.min_slices is None or slices >= match.min_slices)
         and (slices is None or match.max_slices is None or slices <= match.max_slices)
     )

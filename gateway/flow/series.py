@@ -45,6 +45,8 @@ class Slice:
     is_uploaded: bool = False
     is_under_way: bool = False
     """Whether a task is at work on it."""
+    fault: GatewayError | None = None
+    """What last went wrong with it; raised by the stage that waits for it."""
 
 
 class SeriesKey(NamedTuple):
@@ -87,8 +89,6 @@ class Series:
     """Whether a person has looked at text found in the pixels and released the series."""
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """Slices on their way to the contourer."""
-    faults: list[GatewayError] = field(default_factory=list)
-    """What went wrong with single slices; raised by the stage that waits for them."""
     journalled: asyncio.Future[None] | None = None
     """Done when the clerk has written that this passage exists: no sender gets Success before."""
     task: asyncio.Task[None] | None = None

@@ -112,12 +112,12 @@ class Stages:
         if series.passage.model != rule.model:
             await self._change_model(series, rule.model)
         if not series.gate_is_overridden:
-            await self._prepare.look_at_all(series)
+            await self._prepare.all_looked_at(series)
             await self._gate.verdict(series)
 
     async def seal(self, series: Series) -> None:
         """Wait until the last ciphertext is acknowledged."""
-        await self._prepare.finish(series)
+        await self._prepare.all_uploaded(series)
 
     async def commit(self, series: Series) -> None:
         """Release the key."""

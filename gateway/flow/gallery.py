@@ -1,0 +1,132 @@
+"""Gallery: the board as the console sees it, over the series in memory.
+
+It hands out passages, pictures and outlines: nothing else of a `Series` is within reach of the console.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+
+from gateway.cloud.payload import unpack
+from gateway.dicom.walk import WalkLimits, walk
+from gateway.errors import PassageUnfit
+from gateway.flow.board import Outline, SlicePicture
+from gateway.flow.series import Series
+from gateway.passage import Passage, State
+
+RESCALE_INTERCEPT, RESCALE_SLOPE = 0x00281052, 0x00281053
+KEPT_ENDED = 500
+"""Ended passages that stay listed."""
+_HEADER_LIMITS = WalkLimits(elements=1000, nesting=4)
+
+
+class Gallery:
+    """Implements `gateway.flow.board.Board`.
+
+    Parameters
+    ----------
+    cpu : Executor
+        Where pictures are decoded.
+    max_picture_bytes : int
+        The largest slice that is unpacked.
+    """
+
+    def __init__(self, cpu: Executor, max_picture_bytes: int) -> None:
+        self._cpu = cpu
+        self._max_picture_bytes = max_picture_bytes
+        self._series: dict[str, Series] = {}
+        self._watchers: set[asyncio.Queue[Passage]] = set()
+
+    def changed(self, series: Series) -> None:
+        """Note a new or changed passage and tell the watchers."""
+        self._series[series.passage.id] = series
+        for watcher in self._watchers:
+            if watcher.full():  # a slow watcher loses the oldest change, never the newest
+                watcher.get_nowait()
+            watcher.put_nowait(series.passage)
+        ended = [s for s in self._series.values() if s.passage.has_ended]
+        for series_ in ended[: max(0, len(ended) - KEPT_ENDED)]:
+            del self._series[series_.passage.id]
+
+    def passages(self) -> Sequence[Passage]:
+        """Those in memory, newest first."""
+        return sorted((s.passage for s in self._series.values()), key=lambda p: p.started, reverse=True)
+
+    def passage(self, passage_id: str) -> Passage | None:
+        """One of them."""
+        series = self._series.get(passage_id)
+        return series.passage if series else None
+
+    async def changes(self) -> AsyncIterator[Passage]:
+        """Each passage that changes from now on."""
+        watcher: asyncio.Queue[Passage] = asyncio.Queue(maxsize=1000)
+        self._watchers.add(watcher)
+        try:
+            while True:
+                yield await watcher.get()
+        finally:
+            self._watchers.discard(watcher)
+
+    def slice_count(self, passage_id: str) -> int:
+        """How many slices can be drawn."""
+        series = self._series.get(passage_id)
+        return sum(slice_.payload is not None for slice_ in series.ordered) if series else 0
+
+    async def picture(self, passage_id: str, index: int) -> SlicePicture:
+        """One slice, rescaled (PS3.3 C.11.1.1.2)."""
+        slice_ = [s for s in self._of(passage_id).ordered if s.payload is not None][index]
+        payload = slice_.payload
+        if payload is None:
+            raise IndexError(index)
+
+        def draw() -> SlicePicture:
+            unpacked = unpack(payload, self._max_picture_bytes)
+            words = np.frombuffer(
+                unpacked.pixels,
+                np.dtype(f"<{'i' if unpacked.is_signed else 'u'}{unpacked.bits_allocated // 8}"),
+            ).reshape(unpacked.rows, unpacked.columns)
+            elements = walk(unpacked.header, implicit=False, limits=_HEADER_LIMITS)
+
+            def number(tag: int, otherwise: float) -> float:
+                element = elements.get(tag)
+                return float(unpacked.header[element.start : element.stop]) if element else otherwise
+
+            values = words * number(RESCALE_SLOPE, 1.0) + number(RESCALE_INTERCEPT, 0.0)
+            geometry = slice_.geometry
+            return SlicePicture(np.rint(values).astype(np.int32), geometry.position, geometry.spacing)
+
+        return await asyncio.get_running_loop().run_in_executor(self._cpu, draw)
+
+    def outlines(self, passage_id: str, index: int) -> Sequence[Outline]:
+        """What the contourer drew on that slice."""
+        series = self._of(passage_id)
+        if series.inspected is None:
+            return ()
+        slice_ = [s for s in series.ordered if s.payload is not None][index]
+        return series.inspected.outlines(slice_.pseudonym)
+
+    async def release(self, passage_id: str) -> None:
+        """Send a held passage back to the state it came from."""
+        series = self._held(passage_id)
+        error = series.passage.error
+        series.gate_is_overridden = error is not None and error.code == "DEID_BURNED_IN"
+        series.decided.set()
+
+    async def cancel(self, passage_id: str) -> None:
+        """End a held passage."""
+        series = self._held(passage_id)
+        series.is_cancelled = True
+        series.decided.set()
+
+    def _of(self, passage_id: str) -> Series:
+        return self._series[passage_id]
+
+    def _held(self, passage_id: str) -> Series:
+        series = self._series.get(passage_id)
+        if series is None or series.passage.state is not State.HELD:
+            raise PassageUnfit("NOT_HELD")
+        return series
