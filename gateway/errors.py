@@ -208,7 +208,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Correct the attribute named at the sender.",
     ),
     "UID_INVALID": Explanation(
-        "A UID is empty, longer than 64 characters or not digits and dots.", "Have the sender's vendor mend it."
+        "A UID is empty, longer than 64 characters or not digits and dots.",
+        "Have the sender's vendor mend it.",
     ),
     "UID_MISMATCH": Explanation(
         "The SOP class or instance UID of the command differs from the dataset's.",
@@ -240,7 +241,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Send the original images, or set `dicom.accept_lossy: true` knowingly.",
     ),
     "NO_RULE": Explanation(
-        "No rule under `rules` matches the series.", "Add a rule, or stop the sender from sending such series here."
+        "No rule under `rules` matches the series.",
+        "Add a rule, or stop the sender from sending such series here.",
     ),
     "OUT_OF_MEMORY_BUDGET": Explanation(
         "The memory budget is full; what is in is safe.",
@@ -280,7 +282,17 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Send a series of one matrix and one spacing.",
     ),
     "FRAME_OF_REFERENCE_MIXED": Explanation(
-        "The slices belong to more than one frame of reference.", "Send each frame of reference as its own series."
+        "The slices belong to more than one frame of reference.",
+        "Send each frame of reference as its own series.",
+    ),
+    "SERIES_MIXED": Explanation(
+        "The images belong to more than one series or study.", "Send each series as its own."
+    ),
+    "MODALITY_UNSUITABLE": Explanation(
+        "The contourer contours CT and MR images only.", "Send a CT or MR series; or cancel this passage."
+    ),
+    "NOTHING_TO_CONTOUR": Explanation(
+        "No body was found in the images.", "Look at the series: it is empty, uniform or of something else."
     ),
     "SLICE_MISSING": Explanation(
         "A slice is missing at the position named.",
@@ -293,7 +305,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The distance between slices changes at the position named.", "Send a series of even spacing."
     ),
     "INCOMPLETE": Explanation(
-        "The sender has more instances of this series than arrived.", "Send the series again, or wait for the pull."
+        "The sender has more instances of this series than arrived.",
+        "Send the series again, or wait for the pull.",
     ),
     "MORE_ARRIVED": Explanation(
         "More slices arrived after the series was taken for whole.",
@@ -304,9 +317,16 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Look at its state: it waits for the contourer, for a destination or for a person.",
     ),
     "SEND_AGAIN": Explanation(
-        "The gateway restarted and no PACS can return these images.", "Send the series again from the sender named."
+        "The gateway restarted and no PACS can return these images.",
+        "Send the series again from the sender named.",
     ),
-    "CANCELLED_BY_PERSON": Explanation("A person ended this passage.", "Send the series again if it is wanted."),
+    "NOT_HELD": Explanation(
+        "The passage does not wait for a person.",
+        "Only a held passage can be released or cancelled; look again.",
+    ),
+    "CANCELLED_BY_PERSON": Explanation(
+        "A person ended this passage.", "Send the series again if it is wanted."
+    ),
     # De-identification
     "DEID_NOT_UNDERSTOOD": Explanation(
         "An element could not be understood with certainty, so nothing of the series leaves.",
@@ -337,7 +357,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "PEER_ABORTED": Explanation("The association broke or timed out.", "It is tried again by itself."),
     "PEER_STATUS": Explanation(
-        "The peer answered C-STORE with a failure.", "Look up the status at the peer's log; it is tried again."
+        "The peer answered C-STORE with a failure.",
+        "Look up the status at the peer's log; it is tried again.",
     ),
     # Contourer
     "CONTOURER_UNREACHABLE": Explanation(
@@ -349,7 +370,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "CONTOURER_BUSY": Explanation("The contourer asks us to wait.", "It is tried again by itself."),
     "CONTOURER_FAILED": Explanation(
-        "The contourer could not contour the series.", "Its reason code is named; release the passage to try again."
+        "The contourer could not contour the series.",
+        "Its reason code is named; release the passage to try again.",
     ),
     "CONTOURER_REFUSED": Explanation(
         "The contourer refuses the request.", "Its reason code is named; correct it and release the passage."
@@ -359,7 +381,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Treat this as a possible breach: look at the record and the profile before anything else is sent.",
     ),
     "CONTOURER_REGION": Explanation(
-        "The contourer is not in the configured region.", "Correct `contourer.region` or choose another contourer."
+        "The contourer is not in the configured region.",
+        "Correct `contourer.region` or choose another contourer.",
     ),
     "RESULT_UNSEALABLE": Explanation(
         "The result was not sealed for this passage, or was altered.",
@@ -389,7 +412,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "It was not delivered. Ask the contourer's operator.",
     ),
     "RESULT_NOT_CONTOURS": Explanation(
-        "The result holds something other than contours.", "It was not delivered. Ask the contourer's operator."
+        "The result holds something other than contours.",
+        "It was not delivered. Ask the contourer's operator.",
     ),
     "RESULT_PSEUDONYM_LEFT": Explanation(
         "A pseudonym was left in the restored structure set; it was not delivered.",
