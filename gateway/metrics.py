@@ -17,7 +17,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
-        self.associations = Gauge("contourgate_associations", "Associations open now.", registry=r)
+        self.associations = Gauge("contourgate_associations_open", "Associations open now.", registry=r)
         self.associations_total = Counter(
             "contourgate_associations_total", "Associations by their end.", ["source", "outcome"], registry=r
         )
