@@ -12,7 +12,7 @@ from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
 
-__all__ = ["MAX_DS", "MAX_UID", "code_strings", "decimals", "decoded", "integers", "is_number_text", "uid"]
+__all__ = ["MAX_DS", "MAX_UID", "code_strings", "decimals", "decoded", "integers", "uid"]
 
 MAX_UID: Final = 64
 MAX_DS: Final = 16
@@ -35,7 +35,7 @@ def uid(raw: bytes) -> str | None:
 
 def decimals(raw: bytes, count: int | None = None) -> tuple[float, ...] | None:
     """Finite numbers of VR DS, each of at most 16 bytes; `count` of them, if given."""
-    parts = raw.rstrip(b"\0").split(b"\\")
+    parts = raw.rstrip(b"\0 ").split(b"\\")
     if count is not None and len(parts) != count:
         return None
     for part in parts:
@@ -47,7 +47,7 @@ def decimals(raw: bytes, count: int | None = None) -> tuple[float, ...] | None:
 
 def integers(raw: bytes, count: int | None = None) -> tuple[int, ...] | None:
     """Numbers of VR IS, each of at most 12 bytes and of 32 bits; `count` of them, if given."""
-    parts = raw.rstrip(b"\0").split(b"\\")
+    parts = raw.rstrip(b"\0 ").split(b"\\")
     if count is not None and len(parts) != count:
         return None
     for part in parts:
@@ -55,11 +55,6 @@ def integers(raw: bytes, count: int | None = None) -> tuple[int, ...] | None:
             return None
     numbers = tuple(map(int, parts))
     return numbers if all(-(2**31) <= number < 2**31 for number in numbers) else None
-
-
-def is_number_text(raw: bytes) -> bool:
-    """Whether a value field is what VR DS or IS allows, whatever its range."""
-    return all(_DS(part) is not None for part in raw.rstrip(b"\0").split(b"\\"))
 
 
 def code_strings(raw: bytes) -> tuple[str, ...] | None:

@@ -1,0 +1,1 @@
+"""De-identification as data: what may leave, why, and the proof that it may."""

@@ -1,0 +1,57 @@
+"""What a profile says about one attribute that may leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Action", "Attribute"]
+
+
+class Action(StrEnum):
+    """What happens to an attribute that is listed."""
+
+    NUMBER = "number"
+    CODE = "code"
+    UID = "uid"
+    PSEUDONYM = "pseudonym"
+    CONSTANT = "constant"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute that may leave."""
+
+    tag: int
+    keyword: str
+    vr: str
+    """Of PS3.6; `US or SS` where PixelRepresentation decides."""
+    type: str
+    """1, 1C, 2, 2C or 3, as the IOD has it."""
+    action: Action
+    reason: str
+    positions: tuple[frozenset[str], ...] = ()
+    """CODE: the words allowed at each position; what follows an unknown word is left out with it."""
+    values: frozenset[str] = frozenset()
+    """CODE: the words allowed anywhere; unknown ones are left out."""
+    at_least: int = 1
+    """CODE: fewer known words than this are no value."""
+    fill: str = ""
+    """CODE with positions: what stands at the last position where no known word does."""
+    value: str = ""
+    """CONSTANT."""
+    bounds: tuple[float, float] | None = None
+    """NUMBER: the range, both ends included; a number outside is no value."""
+    fewest: int = 1
+    """NUMBER and CODE: how many values there must be."""
+    most: int = 1
+    unless: str = ""
+    """Keyword of another attribute; this one is left out where that one goes out."""
+    when: tuple[str, str] | None = None
+    """Keyword of a CODE and one of its words; this one is left out unless that one says it."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word that a CODE may put out."""
+        return self.values.union(*self.positions)
