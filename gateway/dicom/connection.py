@@ -96,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._store_since = 0.0
         self._counts = False
         """Whether an association was accepted, and the service not told of its end."""
+        self._was_released = False
         self._is_lost = False
         self._is_reading = True
         self._peer_reads = True
@@ -261,6 +262,7 @@ class Connection(asyncio.BufferedProtocol):
                     "association rejected", association=self.number, source=self.source, reason=event.code
                 )
             return
+        self._was_released = event.outcome is Outcome.RELEASED
         self._desk.metrics.associations_total.labels(self.source, event.outcome.value).inc()
         _log.info(
             "association ended",
@@ -278,7 +280,7 @@ class Connection(asyncio.BufferedProtocol):
     def _tell_service(self) -> None:
         if self._counts:
             self._counts = False
-            self._desk.service.association_ended(self.number, self.source)
+            self._desk.service.association_ended(self.number, self.source, released=self._was_released)
 
     def _over(self) -> None:
         self._tell_service()

@@ -49,5 +49,11 @@ class StorageService(Protocol):
             Its `dimse_status` is the status, its code the error comment.
         """
 
-    def association_ended(self, association: int, calling_ae_title: str) -> None:
-        """Nothing more will come over an association; called exactly once for each that was accepted."""
+    def association_ended(self, association: int, calling_ae_title: str, *, released: bool) -> None:
+        """Nothing more will come over an association; called exactly once for each that was accepted.
+
+        Parameters
+        ----------
+        released : bool
+            Whether the sender said that it was done (A-RELEASE); otherwise it aborted or vanished.
+        """
