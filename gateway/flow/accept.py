@@ -39,7 +39,8 @@ class Accept:
     Parameters
     ----------
     joined : callable
-        Awaited for each new instance before the sender is answered; the flow takes over there.
+        Awaited for each new instance before the sender is answered; the flow takes over there. The instance stays
+        where it is even if its association ends meanwhile: the sender's re-send is recognised.
     """
 
     def __init__(
@@ -117,8 +118,8 @@ class Accept:
                 series.passage.model = rule.model if rule else ""
             slice_ = self._assembler.add(series, instance, request.association, len(instance.data))
             if slice_ is not None:
-                await self._joined(series, slice_)
                 room.keep()
+                await self._joined(series, slice_)
 
     async def _parse(self, request: StoreRequest) -> Instance:
         data, syntax = request.dataset, request.transfer_syntax_uid

@@ -20,8 +20,8 @@ from gateway.flow.check import SliceGeometry
 from gateway.flow.rules import SeriesFacts
 from gateway.flow.series import Series, SeriesKey, Slice
 from gateway.passage import Passage, State
-from gateway.vault.identity import Identity, patient_key
-from gateway.vault.pseudonyms import Pseudonyms
+from gateway.vault.identity import Identity
+from gateway.vault.pseudonyms import Pseudonyms, subject_of
 
 DUPLICATE_SOP_INSTANCE = 0x0111
 """PS3.7 C.5.6."""
@@ -38,6 +38,8 @@ class Assembler:
     ----------
     pseudonyms_for : callable
         Makes the pseudonyms for an instance's study (or patient, as the configuration links them).
+    pixels_sha256 : callable
+        Digest of an instance's pixels as they leave: tells a re-send from a conflict, whatever the encoding.
     digest : callable
         Keyed digest of a series instance UID: what is remembered after the series itself is forgotten.
     max_slices : int
@@ -47,10 +49,12 @@ class Assembler:
     def __init__(
         self,
         pseudonyms_for: Callable[[Instance], Pseudonyms],
+        pixels_sha256: Callable[[Instance], bytes],
         digest: Callable[[str], bytes],
         max_slices: int,
     ) -> None:
         self._pseudonyms_for = pseudonyms_for
+        self._pixels_sha256 = pixels_sha256
         self._digest = digest
         self._max_slices = max_slices
         self._open: dict[SeriesKey, Series] = {}
@@ -71,7 +75,7 @@ class Assembler:
         passage = Passage(
             source=facts.calling_ae_title, called=facts.called_ae_title, modality=facts.modality
         )
-        passage.pseudonym = identity.patient_code(pseudonyms)
+        passage.pseudonym = pseudonyms.patient_code(subject_of(instance))
         key = _key(instance)
         series = Series(key, passage, facts, identity, pseudonyms)
         self._open[key] = series
@@ -100,7 +104,7 @@ class Assembler:
         series.arrived.set()
         known = series.slices.get(instance.sop_instance_uid)
         if known is not None:
-            if known.content_sha256 == instance.content_sha256:
+            if self._is_same_image(known, instance):
                 return None
             self._mark(series, PassageUnfit("INSTANCE_CONFLICT"))
             raise IntakeError("INSTANCE_CONFLICT", DUPLICATE_SOP_INSTANCE)
@@ -111,7 +115,6 @@ class Assembler:
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             pseudonym=series.pseudonyms.uid(instance.sop_instance_uid),
-            content_sha256=instance.content_sha256,
             geometry=_geometry(instance),
             instance=instance,
             charged_bytes=charged_bytes,
@@ -170,6 +173,15 @@ class Assembler:
             while len(self._delivered) > DELIVERED_REMEMBERED:
                 self._delivered.popitem(last=False)
 
+    def _is_same_image(self, known: Slice, instance: Instance) -> bool:
+        if known.instance is not None:
+            before = self._pixels_sha256(known.instance)
+        elif known.payload is not None:
+            before = known.payload.pixels_sha256
+        else:
+            return False
+        return _geometry(instance) == known.geometry and self._pixels_sha256(instance) == before
+
     @staticmethod
     def _mark(series: Series, conflict: GatewayError) -> None:
         series.conflict = conflict
@@ -177,7 +189,7 @@ class Assembler:
 
 
 def _key(instance: Instance) -> SeriesKey:
-    return SeriesKey(instance.study_instance_uid, instance.series_instance_uid, patient_key(instance))
+    return SeriesKey(instance.study_instance_uid, instance.series_instance_uid, subject_of(instance))
 
 
 def _geometry(instance: Instance) -> SliceGeometry:

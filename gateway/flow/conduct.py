@@ -98,27 +98,13 @@ class Conductor:
         """
         if series.journalled is None:
             series.journalled = asyncio.get_running_loop().create_future()
-            try:
-                await self._chronicle.opened(series)
-            except GatewayError:
-                self._assembler.forget(series)
-                series.journalled.set_exception(IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES))
-                series.journalled.exception()  # looked at, even where nobody else waits
-                raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES) from None
-            series.journalled.set_result(None)
             self._metrics.passages.labels(State.RECEIVING).inc()
-            series.task = self._group.create_task(self._conduct(series))
-            for earlier in list(
-                series.slices.values()
-            ):  # those of a passage that this one succeeds, and this one
-                self._prepare.begin(series, earlier)
-        else:
-            if not series.journalled.done():
-                await asyncio.shield(series.journalled)
-            elif series.journalled.exception():
-                raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES)
-            self._prepare.begin(series, slice_)
+            series.task = self._group.create_task(self._conduct(series, series.journalled))
+        self._prepare.begin(series, slice_)
         self._changed(series)
+        # Shielded: the sender may vanish while it waits, the passage goes on.
+        if not await asyncio.shield(series.journalled):
+            raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES)
 
     async def move(self, series: Series, to: State, error: GatewayError | None = None) -> None:
         """Enter a state: journalled, counted and announced."""
@@ -137,7 +123,12 @@ class Conductor:
         self._changed(series)
         await self._chronicle.moved(passage, step)
 
-    async def _conduct(self, series: Series) -> None:
+    async def _conduct(self, series: Series, journalled: asyncio.Future[bool]) -> None:
+        if not await self._is_journalled(series):
+            await self._give_up(series)
+            journalled.set_result(False)
+            return
+        journalled.set_result(True)
         alarm = self._group.create_task(self._sound_alarm(series))
         try:
             while not series.passage.has_ended:
@@ -149,6 +140,20 @@ class Conductor:
             await self.move(series, State.CANCELLED)
         finally:
             alarm.cancel()
+        await self._ended(series)
+
+    async def _is_journalled(self, series: Series) -> bool:
+        try:
+            await self._chronicle.opened(series)
+        except GatewayError:
+            return False
+        return True
+
+    async def _give_up(self, series: Series) -> None:
+        """Undo a passage of which no record could be made; its senders are told to try again."""
+        self._metrics.passages.labels(series.passage.state).dec()
+        series.passage.move(State.FAILED, error=PassageUnfit("INTAKE_PAUSED"))
+        self._changed(series)
         await self._ended(series)
 
     async def _advance(self, series: Series) -> None:

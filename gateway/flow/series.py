@@ -34,7 +34,6 @@ class Slice:
     """The original."""
     pseudonym: str
     """Of the SOP instance UID."""
-    content_sha256: bytes
     geometry: SliceGeometry
     instance: Instance | None
     """The original dataset, until its payload is made."""
@@ -57,7 +56,7 @@ class SeriesKey(NamedTuple):
     series: str
     """SeriesInstanceUID."""
     patient: bytes
-    """See `gateway.vault.identity.patient_key`."""
+    """See `gateway.vault.pseudonyms.subject_of`."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -89,8 +88,8 @@ class Series:
     """Whether a person has looked at text found in the pixels and released the series."""
     work: set[asyncio.Task[None]] = field(default_factory=set)
     """Slices on their way to the contourer."""
-    journalled: asyncio.Future[None] | None = None
-    """Done when the clerk has written that this passage exists: no sender gets Success before."""
+    journalled: asyncio.Future[bool] | None = None
+    """True when the clerk has written that this passage exists: no sender gets Success before. False if it cannot."""
     task: asyncio.Task[None] | None = None
     """Conducts the passage."""
     conflict: GatewayError | None = None
