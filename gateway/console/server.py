@@ -1,0 +1,294 @@
+"""The web console: what the passages do, for people, for the commands and for probes.
+
+Comes in: HTTP requests on a loopback address. Goes out: pages, JSON, a stream of events, pictures of slices. It
+changes nothing but by `Board.release` and `Board.cancel`, and cannot reach an identity: a `Board` has none.
+
+==============================  ================================================================
+``GET /``                       the passages, live
+``GET /passages/{id}``          one passage, with its contours on its slices
+``GET /passages/{id}/pictures`` what can be drawn: `views.PicturesView`
+``GET …/slices/{n}.bin``        one slice: `render`
+``GET …/slices/{n}/outlines.json``  its contours: `views.OutlineView`
+``GET /events``                 server-sent events: `events`
+``GET /health/live``            200 while the event loop turns
+``GET /health/ready``           200 or 503, with the reasons
+``GET /metrics``                Prometheus
+``GET /api/status``             `views.StatusView`
+``GET /api/passages[/{id}]``    `views.PassageView`
+``POST /api/passages/{id}/release``, ``…/cancel``  204, or 409 if it is not held
+==============================  ================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.config import Config
+from gateway.console import guard, render, views
+from gateway.console.events import Hub, Stream, StreamLimits, TooManyStreams
+from gateway.console.pages import Pages
+from gateway.console.readiness import Readiness
+from gateway.errors import ConfigError
+from gateway.flow.board import Board
+from gateway.metrics import Metrics
+from gateway.passage import WAY, Passage, State
+
+_ID = "{id:[0-9a-f]{32}}"
+_INDEX = r"{index:\d{1,5}}"
+
+
+class Console:
+    """The console's HTTP server.
+
+    Parameters
+    ----------
+    config : Config
+    board : Board
+    metrics : Metrics
+    readiness : callable
+        Tells what stands in the way of taking another series.
+    pool : Executor, optional
+        Where slices are packed for the viewer; the event loop's own, if left out.
+    limits : StreamLimits, optional
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        board: Board,
+        metrics: Metrics,
+        readiness: Callable[[], Readiness],
+        *,
+        pool: Executor | None = None,
+        limits: StreamLimits | None = None,
+    ) -> None:
+        self._config = config
+        self._board = board
+        self._metrics = metrics
+        self._readiness = readiness
+        self._pool = pool
+        self._pages = Pages()
+        self._hub = Hub(board, self._view, self._status, limits)
+        self._watch: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen; return when the port answers.
+
+        Raises
+        ------
+        ConfigError
+            If the port is taken (`PORT_IN_USE`).
+        """
+        # Never by a resolver's answer: whatever `localhost` resolves to, this is loopback.
+        host = "127.0.0.1" if self._config.console.host == "localhost" else self._config.console.host
+        if not guard.is_loopback(f"[{host}]" if ":" in host else host):
+            raise ValueError("the console has no sign-in and listens on loopback only")
+        runner = web.AppRunner(self._app(), access_log=None, handle_signals=False, shutdown_timeout=2)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, self._config.console.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError("PORT_IN_USE", port=self._config.console.port) from None
+            raise
+        self._runner = runner
+        self._watch = asyncio.create_task(self._hub.run(), name="console")
+
+    async def stop(self) -> None:
+        """Close the streams, answer what was asked, and stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._watch is not None:
+            watch, self._watch = self._watch, None
+            watch.cancel()
+            try:
+                await watch
+            except asyncio.CancelledError:
+                if not watch.cancelled():  # it is we who were cancelled
+                    raise
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[guard.guard(self._refusal)], client_max_size=4096)
+        app.on_response_prepare.append(guard.add_headers)
+        app.on_shutdown.append(self._close_streams)
+        get, post = app.router.add_get, app.router.add_post
+        get("/", self._list_page)
+        get(f"/passages/{_ID}", self._passage_page)
+        get(f"/passages/{_ID}/pictures", self._pictures)
+        get(f"/passages/{_ID}/slices/{_INDEX}.bin", self._slice)
+        get(f"/passages/{_ID}/slices/{_INDEX}/outlines.json", self._outlines)
+        get("/static/{name}", self._static)
+        get("/events", self._events, allow_head=False)
+        get("/health/live", self._live)
+        get("/health/ready", self._ready)
+        get("/metrics", self._exposition)
+        get("/api/status", self._api_status)
+        get("/api/passages", self._api_passages)
+        get(f"/api/passages/{_ID}", self._api_passage)
+        post(f"/api/passages/{_ID}/release", self._release)
+        post(f"/api/passages/{_ID}/cancel", self._cancel)
+        app.router.add_route("*", "/{rest:.*}", self._nothing_here)
+        return app
+
+    async def _close_streams(self, _: web.Application) -> None:
+        self._hub.close()
+
+    # What the answers are made of
+
+    def _view(self, passage: Passage) -> views.PassageView:
+        return views.passage_view(passage, deadline_s=self._config.passage.deadline_s, now=datetime.now(UTC))
+
+    def _status(self) -> views.StatusView:
+        return views.status_view(
+            self._config, self._board.passages(), self._readiness(), now=datetime.now(UTC)
+        )
+
+    def _refusal(self, request: web.Request, refused: guard.Refused) -> web.Response:
+        return _error(refused.status, refused.reason)
+
+    def _page(self, template: str, /, status: int = 200, **values: Any) -> web.Response:
+        text = self._pages.render(template, config=self._config, **values)
+        return web.Response(text=text, status=status, content_type="text/html")
+
+    # Pages
+
+    async def _list_page(self, request: web.Request) -> web.Response:
+        return self._page("passages.html", way=WAY)
+
+    async def _passage_page(self, request: web.Request) -> web.Response:
+        passage = self._board.passage(request.match_info["id"])
+        if passage is None:
+            return self._page("gone.html", status=404)
+        return self._page("passage.html", passage=passage, way=WAY)
+
+    async def _nothing_here(self, request: web.Request) -> web.Response:
+        if request.path.startswith(("/api/", "/static/")) or request.method not in ("GET", "HEAD"):
+            return _error(404, "There is nothing here.")
+        return self._page("nothing.html", status=404)
+
+    async def _static(self, request: web.Request) -> web.Response:
+        file = self._pages.static.get(request.match_info["name"])
+        if file is None:
+            return _error(404, "There is nothing here.")
+        return web.Response(body=file.body, content_type=file.content_type, charset="utf-8")
+
+    # Pictures
+
+    def _slices(self, request: web.Request) -> tuple[str, int]:
+        """Return the passage's id and how many slices can be drawn."""
+        passage_id = request.match_info["id"]
+        return passage_id, self._board.slice_count(passage_id) if self._board.passage(passage_id) else 0
+
+    async def _pictures(self, request: web.Request) -> web.Response:
+        passage_id, count = self._slices(request)
+        return web.json_response(
+            views.pictures_view([self._board.outlines(passage_id, index) for index in range(count)])
+        )
+
+    async def _slice(self, request: web.Request) -> web.Response:
+        passage_id, count = self._slices(request)
+        index = int(request.match_info["index"])
+        if index >= count:
+            return _error(404, "The slice is no longer in memory.")
+        try:
+            picture = await self._board.picture(passage_id, index)
+        except LookupError:  # dropped while it was being decoded
+            return _error(404, "The slice is no longer in memory.")
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(self._pool, render.slice_bytes, picture)
+        return web.Response(body=body, content_type="application/octet-stream")
+
+    async def _outlines(self, request: web.Request) -> web.Response:
+        passage_id, count = self._slices(request)
+        index = int(request.match_info["index"])
+        if index >= count:
+            return _error(404, "The slice is no longer in memory.")
+        return web.json_response({"outlines": views.outline_views(self._board.outlines(passage_id, index))})
+
+    # Events
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        try:
+            stream = self._hub.subscribe()
+        except TooManyStreams:
+            return _error(503, "As many pages are open as may be.", {"Retry-After": "30"})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        try:
+            await response.prepare(request)
+            await self._send(stream, response)
+        except (TimeoutError, ConnectionResetError):
+            # The page is gone or does not read: let the transport go without waiting for what is unsent.
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._hub.unsubscribe(stream)
+        return response
+
+    async def _send(self, stream: Stream, response: web.StreamResponse) -> None:
+        async for frame in stream.frames():
+            async with asyncio.timeout(self._hub.limits.write_s):
+                await response.write(frame)
+
+    # Probes and commands
+
+    async def _live(self, request: web.Request) -> web.Response:
+        is_live = self._watch is not None and not self._watch.done()
+        return web.json_response({"live": is_live}, status=200 if is_live else 503)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        readiness = self._readiness()
+        return web.json_response(
+            {"ready": readiness.is_ready, "reasons": views.readiness_view(readiness)},
+            status=200 if readiness.is_ready else 503,
+        )
+
+    async def _exposition(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def _api_status(self, request: web.Request) -> web.Response:
+        return web.json_response(self._status())
+
+    async def _api_passages(self, request: web.Request) -> web.Response:
+        return web.json_response({"passages": [self._view(passage) for passage in self._board.passages()]})
+
+    async def _api_passage(self, request: web.Request) -> web.Response:
+        passage = self._board.passage(request.match_info["id"])
+        return (
+            _error(404, "No such passage is in memory.")
+            if passage is None
+            else web.json_response(self._view(passage))
+        )
+
+    async def _release(self, request: web.Request) -> web.Response:
+        return await self._decide(request, self._board.release)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        return await self._decide(request, self._board.cancel)
+
+    async def _decide(self, request: web.Request, act: Callable[[str], Awaitable[None]]) -> web.Response:
+        passage = self._board.passage(request.match_info["id"])
+        if passage is None:
+            return _error(404, "No such passage is in memory.")
+        if passage.state is not State.HELD:
+            return _error(409, "The passage is not held; another person may have decided already.")
+        await act(passage.id)
+        return web.Response(status=204)
+
+
+def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"error": {"status": status, "title": HTTPStatus(status).phrase, "reason": reason}}
+    return web.json_response(body, status=status, headers=headers)

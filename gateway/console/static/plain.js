@@ -1,0 +1,5 @@
+// A page that shows nothing live but the gateway's own state.
+
+import { listen } from "./stream.js";
+
+listen({}, { rests: true });

@@ -1,0 +1,342 @@
+"""What the console's pages and the commands get to see, as JSON.
+
+Comes in: passages, outlines, the configuration. Goes out: dictionaries of plain values, nothing else; times are
+ISO 8601 in UTC, durations in seconds. Identities are not within reach of this module; names that a contourer gave
+are made harmless here (see `legible_name`) and are still to be shown as text only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+import numpy as np
+from pydicom.tag import BaseTag
+
+from gateway import __version__
+from gateway.config import Config
+from gateway.console.readiness import Readiness
+from gateway.errors import CATALOGUE, Fact, GatewayError
+from gateway.flow.board import Outline
+from gateway.passage import WAY, Passage, State
+
+ROI_NAME_LIMIT = 64
+"""Characters of an ROI name that are shown (PS3.3 C.8.8.5: ROIName is LO)."""
+
+_LEAST_LUMINANCE = 0.18
+"""WCAG relative luminance below which a colour cannot be told from the images' black."""
+
+
+class StageView(TypedDict):
+    """One state of the way and the time spent in it."""
+
+    state: str
+    entered: str | None
+    """When it was first reached."""
+    seconds: float
+    """Spent in it up to `since` of the passage; what runs now is not counted."""
+    is_current: bool
+    """Whether the passage stands here, or is held from here."""
+
+
+class FactView(TypedDict):
+    name: str
+    value: str
+
+
+class ReasonView(TypedDict):
+    code: str
+    meaning: str
+    hint: str
+    facts: list[FactView]
+
+
+class DestinationView(TypedDict):
+    name: str
+    has_it: bool
+
+
+class StepView(TypedDict):
+    state: str
+    at: str
+    reason: str | None
+
+
+class PassageView(TypedDict):
+    """A passage, as `/api/passages/{id}` and the events carry it."""
+
+    id: str
+    pseudonym: str
+    source: str
+    called: str
+    modality: str
+    model: str
+    state: str
+    group: str
+    """`held`, `active` or `done`."""
+    held_from: str | None
+    started: str
+    since: str
+    deadline: str
+    """When it is late, if it has not ended by then."""
+    is_late: bool
+    way: list[StageView]
+    history: list[StepView]
+    received: int
+    uploaded: int
+    destinations: list[DestinationView]
+    reason: ReasonView | None
+    may: list[str]
+    """What a person may do: `release`, `cancel`."""
+
+
+class WaiverView(TypedDict):
+    protection: str
+    until: str
+    reason: str
+
+
+class StatusView(TypedDict):
+    """The gateway at a glance, as `/api/status` and the events carry it."""
+
+    version: str
+    is_ready: bool
+    is_draining: bool
+    reasons: list[ReasonView]
+    waivers: list[WaiverView]
+    held: int
+    active: int
+    done: int
+    late: int
+
+
+class RoiView(TypedDict):
+    key: str
+    """By which its outlines refer to it."""
+    name: str
+    colour: str
+    slices: list[int]
+    """Indices of the slices on which it is drawn, ascending."""
+
+
+class PicturesView(TypedDict):
+    """What can be drawn of a passage."""
+
+    slices: int
+    """0 when the pictures are no longer in memory."""
+    rois: list[RoiView]
+
+
+class OutlineView(TypedDict):
+    roi: str
+    """`RoiView.key`."""
+    rings: list[list[float]]
+    """Each column, row, column, row, … in pixels; the centre of the first pixel is (0, 0)."""
+
+
+def timestamp(at: datetime) -> str:
+    """Return a UTC time as ISO 8601 with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def passage_view(passage: Passage, *, deadline_s: float, now: datetime) -> PassageView:
+    """Return a passage as the pages show it.
+
+    Parameters
+    ----------
+    passage : Passage
+    deadline_s : float
+        Seconds after its first instance by which it should be delivered.
+    now : datetime
+        Aware UTC.
+    """
+    deadline = passage.started + timedelta(seconds=deadline_s)
+    return PassageView(
+        id=passage.id,
+        pseudonym=passage.pseudonym,
+        source=passage.source,
+        called=passage.called,
+        modality=passage.modality,
+        model=passage.model,
+        state=passage.state.value,
+        group=group_of(passage),
+        held_from=passage.held_from.value if passage.held_from else None,
+        started=timestamp(passage.started),
+        since=timestamp(passage.since),
+        deadline=timestamp(deadline),
+        is_late=is_late(passage, deadline_s=deadline_s, now=now),
+        way=_way(passage),
+        history=[
+            StepView(state=step.state.value, at=timestamp(step.at), reason=step.reason)
+            for step in passage.history
+        ],
+        received=passage.received,
+        uploaded=passage.uploaded,
+        destinations=[
+            DestinationView(name=name, has_it=name in passage.delivered_to) for name in passage.deliver_to
+        ],
+        reason=reason_view(passage.error) if passage.error else None,
+        may=["release", "cancel"] if passage.state is State.HELD else [],
+    )
+
+
+def group_of(passage: Passage) -> str:
+    """Return under which heading a passage is listed: `held`, `active` or `done`."""
+    if passage.state is State.HELD:
+        return "held"
+    return "done" if passage.has_ended else "active"
+
+
+def is_late(passage: Passage, *, deadline_s: float, now: datetime) -> bool:
+    """Whether a passage should have been delivered before now and was not."""
+    return not passage.has_ended and (now - passage.started).total_seconds() > deadline_s
+
+
+def _way(passage: Passage) -> list[StageView]:
+    seconds = dict.fromkeys(WAY, 0.0)
+    entered: dict[State, datetime] = {}
+    for step, after in zip(passage.history, [*passage.history[1:], None], strict=True):
+        entered.setdefault(step.state, step.at)
+        if after is not None and step.state in seconds:
+            seconds[step.state] += max(0.0, (after.at - step.at).total_seconds())
+    here = passage.held_from or passage.state
+    return [
+        StageView(
+            state=state.value,
+            entered=timestamp(entered[state]) if state in entered else None,
+            seconds=round(seconds[state], 3),
+            is_current=state is here and not passage.has_ended,
+        )
+        for state in WAY
+    ]
+
+
+def reason_view(error: GatewayError) -> ReasonView:
+    """Return why a passage is held or has failed, with what a person should do."""
+    facts = [FactView(name=name.replace("_", " "), value=_fact(fact)) for name, fact in error.facts.items()]
+    return ReasonView(code=error.code, meaning=error.meaning, hint=error.hint, facts=facts)
+
+
+def _fact(fact: Fact) -> str:
+    if isinstance(fact, BaseTag):
+        return str(fact)
+    return f"{fact:g}" if isinstance(fact, float) else str(fact)
+
+
+def readiness_view(readiness: Readiness) -> list[ReasonView]:
+    """Return what stands in the way of taking another series."""
+    return [
+        ReasonView(code=code, meaning=CATALOGUE[code].meaning, hint=CATALOGUE[code].hint, facts=[])
+        for code in readiness.reasons
+    ]
+
+
+def status_view(
+    config: Config, passages: Iterable[Passage], readiness: Readiness, *, now: datetime
+) -> StatusView:
+    """Return the gateway at a glance."""
+    counts = {"held": 0, "active": 0, "done": 0}
+    late = 0
+    for passage in passages:
+        counts[group_of(passage)] += 1
+        late += is_late(passage, deadline_s=config.passage.deadline_s, now=now)
+    return StatusView(
+        version=__version__,
+        is_ready=readiness.is_ready,
+        is_draining=readiness.is_draining,
+        reasons=readiness_view(readiness),
+        waivers=[
+            WaiverView(
+                protection=waiver.protection.value, until=waiver.until.isoformat(), reason=waiver.reason
+            )
+            for waiver in config.lockdown.waivers
+        ],
+        held=counts["held"],
+        active=counts["active"],
+        done=counts["done"],
+        late=late,
+    )
+
+
+def pictures_view(outlines: Sequence[Sequence[Outline]]) -> PicturesView:
+    """Return what can be drawn of a passage.
+
+    Parameters
+    ----------
+    outlines : sequence of sequence of Outline
+        Those of each slice, in the order of the slices.
+    """
+    rois: dict[str, RoiView] = {}
+    for index, on_slice in enumerate(outlines):
+        for outline in on_slice:
+            if outline.roi not in rois:
+                rois[outline.roi] = RoiView(
+                    key=roi_key(outline.roi),
+                    name=legible_name(outline.roi),
+                    colour=legible_colour(outline.colour),
+                    slices=[],
+                )
+            slices = rois[outline.roi]["slices"]
+            if slices[-1:] != [index]:
+                slices.append(index)
+    return PicturesView(slices=len(outlines), rois=list(rois.values()))
+
+
+def outline_views(outlines: Iterable[Outline]) -> list[OutlineView]:
+    """Return the outlines of one slice.
+
+    Notes
+    -----
+    A hundredth of a pixel is far below what a screen shows; more digits would only make the answer longer.
+    """
+    return [
+        OutlineView(
+            roi=roi_key(outline.roi),
+            rings=[np.round(ring.astype(np.float64).reshape(-1), 2).tolist() for ring in outline.rings],
+        )
+        for outline in outlines
+    ]
+
+
+def roi_key(name: str) -> str:
+    """Return a short name for an ROI that is safe anywhere, whatever its own name is."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def legible_name(name: str) -> str:
+    """Return a name from outside with nothing in it that acts on the text around it.
+
+    Control, format (bidirectional overrides, zero width) and other invisible characters become U+FFFD; the length is
+    limited. Escaping for HTML is not done here but where HTML is written.
+    """
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(c)[0] == "C" or unicodedata.category(c) in ("Zl", "Zp")
+        else c
+        for c in name[: ROI_NAME_LIMIT + 1]
+    ).strip()
+    if len(shown) > ROI_NAME_LIMIT:
+        shown = shown[: ROI_NAME_LIMIT - 1] + "…"
+    return shown or "(no name)"
+
+
+def legible_colour(colour: tuple[int, int, int]) -> str:
+    """Return a colour as `#rrggbb`, lightened where it would be lost on black.
+
+    The luminance is WCAG 2.2's relative luminance; the colour is mixed with white until it is high enough.
+    """
+    red, green, blue = (min(255, max(0, channel)) for channel in colour)
+    while _luminance(red, green, blue) < _LEAST_LUMINANCE:
+        red, green, blue = (min(255, channel + (255 - channel) // 8 + 1) for channel in (red, green, blue))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _luminance(red: int, green: int, blue: int) -> float:
+    def linear(channel: int) -> float:
+        share = channel / 255
+        return share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4)
+
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)

@@ -1,0 +1,194 @@
+"""What the console shows of a passage."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.tag import Tag
+
+from gateway.config import Lockdown, Protection, Waiver
+from gateway.console.readiness import Readiness
+from gateway.console.views import (
+    ROI_NAME_LIMIT,
+    legible_colour,
+    legible_name,
+    outline_views,
+    passage_view,
+    pictures_view,
+    readiness_view,
+    reason_view,
+    roi_key,
+    status_view,
+)
+from gateway.errors import CATALOGUE, DeidentificationError, PassageUnfit, Word
+from gateway.flow.board import Outline
+from gateway.passage import WAY, Passage, State
+from tests.browser.made_board import HOSTILE_NAMES, made_config, made_passage
+
+START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+
+
+def walked(*steps: tuple[State, float], error: PassageUnfit | None = None) -> Passage:
+    """A passage that made these steps, each some seconds after the one before."""
+    passage = Passage(source="PACS", called="CONTOURGATE", modality="CT", deliver_to=("TPS", "ARCHIVE"))
+    passage.history[0] = type(passage.history[0])(State.RECEIVING, START)
+    at = START
+    for state, after in steps:
+        at += timedelta(seconds=after)
+        passage.move(state, at=at, error=error if state in (State.HELD, State.FAILED) else None)
+    return passage
+
+
+UNFIT = PassageUnfit("SLICE_MISSING", position_mm=-213.5)
+
+
+def test_each_state_has_the_time_spent_in_it() -> None:
+    view = passage_view(walked((State.COMPLETE, 12), (State.CHECKED, 0.5)), deadline_s=60, now=START)
+    assert [stage["seconds"] for stage in view["way"]] == [12, 0.5] + [0] * 8
+    assert [stage["entered"] is not None for stage in view["way"]] == [True] * 3 + [False] * 7
+    assert [stage["is_current"] for stage in view["way"]] == [False, False, True] + [False] * 7
+    assert [stage["state"] for stage in view["way"]] == [state.value for state in WAY]
+
+
+def test_time_held_is_not_counted_for_the_state_it_was_held_from() -> None:
+    passage = walked(
+        (State.COMPLETE, 10), (State.HELD, 2), (State.COMPLETE, 500), (State.CHECKED, 3), error=UNFIT
+    )
+    view = passage_view(passage, deadline_s=60, now=START)
+    assert view["way"][1]["seconds"] == 5
+    assert view["group"] == "active"
+
+
+def test_a_held_passage_says_why_what_to_do_and_what_a_person_may_do() -> None:
+    view = passage_view(walked((State.COMPLETE, 10), (State.HELD, 2), error=UNFIT), deadline_s=60, now=START)
+    assert view["group"] == "held"
+    assert view["held_from"] == "complete"
+    assert view["may"] == ["release", "cancel"]
+    assert view["reason"] == {
+        "code": "SLICE_MISSING",
+        "meaning": CATALOGUE["SLICE_MISSING"].meaning,
+        "hint": CATALOGUE["SLICE_MISSING"].hint,
+        "facts": [{"name": "position mm", "value": "-213.5"}],
+    }
+    assert [stage["state"] for stage in view["way"] if stage["is_current"]] == ["complete"]
+
+
+@pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED, State.DELIVERED])
+def test_nothing_can_be_done_about_what_has_ended(end: State) -> None:
+    view = passage_view(made_passage(end, held_from=State.CHECKED), deadline_s=0.001, now=datetime.now(UTC))
+    assert view["group"] == "done"
+    assert view["may"] == []
+    assert not view["is_late"]
+    assert not any(stage["is_current"] for stage in view["way"])
+
+
+def test_a_passage_is_late_only_after_its_deadline() -> None:
+    passage = walked((State.COMPLETE, 1))
+    assert not passage_view(passage, deadline_s=60, now=START + timedelta(seconds=60))["is_late"]
+    assert passage_view(passage, deadline_s=60, now=START + timedelta(seconds=61))["is_late"]
+
+
+def test_destinations_say_which_has_it() -> None:
+    passage = made_passage(State.RESTORED)
+    passage.delivered_to = ("ARCHIVE",)
+    view = passage_view(passage, deadline_s=60, now=START)
+    assert view["destinations"] == [{"name": "TPS", "has_it": False}, {"name": "ARCHIVE", "has_it": True}]
+
+
+def test_tags_numbers_and_words_are_told_as_they_are_written_elsewhere() -> None:
+    error = DeidentificationError(
+        "DEID_IDENTIFIER_FOUND", tag=Tag(0x0008103E), slices=3, at_mm=0.1 + 0.2, name=Word("series")
+    )
+    assert [fact["value"] for fact in reason_view(error)["facts"]] == ["(0008,103E)", "3", "0.3", "series"]
+
+
+def test_the_status_counts_what_is_held_on_the_way_done_and_late() -> None:
+    passages = [
+        made_passage(State.HELD, held_from=State.SEALED),
+        made_passage(State.CONTOURING, ago_s=9999),
+        made_passage(State.RECEIVING),
+        made_passage(State.DELIVERED),
+    ]
+    waiver = Waiver(protection=Protection.MLOCK, until=date(2027, 1, 31), reason="container")
+    config = made_config(1, lockdown=Lockdown(waivers=(waiver,)))
+    status = status_view(config, passages, Readiness(("DRAINING",)), now=datetime.now(UTC))
+    assert (status["held"], status["active"], status["done"], status["late"]) == (1, 2, 1, 1)
+    assert status["is_draining"]
+    assert not status["is_ready"]
+    assert status["waivers"] == [{"protection": "mlock", "until": "2027-01-31", "reason": "container"}]
+    json.dumps(status)
+
+
+def test_readiness_gives_each_reason_with_its_hint() -> None:
+    assert readiness_view(Readiness()) == []
+    (reason,) = readiness_view(Readiness(("INTAKE_PAUSED",)))
+    assert reason["hint"] == CATALOGUE["INTAKE_PAUSED"].hint
+
+
+def test_readiness_takes_only_reasons_that_can_be_explained() -> None:
+    with pytest.raises(KeyError):
+        Readiness(("BECAUSE",))
+
+
+def outline(roi: str, *, colour: tuple[int, int, int] = (255, 0, 0)) -> Outline:
+    return Outline(roi, colour, (np.array([[0.123456, 1], [2, 1], [2, 3]], np.float32),))
+
+
+def test_rois_are_gathered_over_the_slices() -> None:
+    pictures = pictures_view([[outline("A")], [], [outline("A"), outline("B"), outline("A")]])
+    assert pictures["slices"] == 3
+    assert [(roi["name"], roi["slices"]) for roi in pictures["rois"]] == [("A", [0, 2]), ("B", [2])]
+
+
+def test_outlines_refer_to_the_rois_that_are_listed() -> None:
+    names = [*HOSTILE_NAMES, "Heart", "heart", "\ud800"]
+    pictures = pictures_view([[outline(name) for name in names]])
+    keys = [view["roi"] for view in outline_views([outline(name) for name in names])]
+    assert keys == [roi["key"] for roi in pictures["rois"]]
+    assert len(set(keys)) == len(names)
+
+
+def test_rings_are_flat_and_keep_a_hundredth_of_a_pixel() -> None:
+    (view,) = outline_views([outline("A")])
+    assert view["rings"] == [[0.12, 1.0, 2.0, 1.0, 2.0, 3.0]]
+
+
+@given(st.text(max_size=200))
+def test_no_shown_name_acts_on_the_text_around_it(name: str) -> None:
+    shown = legible_name(name)
+    assert 0 < len(shown) <= ROI_NAME_LIMIT
+    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+def test_an_override_is_what_the_check_of_names_would_find() -> None:
+    """The control of the test above."""
+    assert unicodedata.category("\N{RIGHT-TO-LEFT OVERRIDE}") == "Cf"
+    assert legible_name("a\N{RIGHT-TO-LEFT OVERRIDE}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+@pytest.mark.parametrize("name", ["Heart", "Plexus brachialis li.", "Œsophage", "心臓", "قلب"])
+def test_an_ordinary_name_is_shown_as_it_is(name: str) -> None:
+    assert legible_name(name) == name
+
+
+@given(st.tuples(*[st.integers(-10, 300)] * 3))
+def test_every_colour_can_be_told_from_black(colour: tuple[int, int, int]) -> None:
+    shown = legible_colour(colour)
+    channels = [int(shown[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert (luminance + 0.05) / 0.05 > 4.5
+
+
+def test_a_bright_colour_is_kept() -> None:
+    assert legible_colour((255, 225, 80)) == "#ffe150"
+
+
+def test_a_key_says_nothing_of_the_name() -> None:
+    assert all(roi_key(name).isalnum() for name in HOSTILE_NAMES)
