@@ -14,9 +14,8 @@ from typing import Final, NoReturn
 from pydicom.tag import BaseTag
 from pydicom.uid import CTImageStorage
 
-from gateway.deid.attribute import Action, Attribute
 from gateway.deid.codes import Option
-from gateway.deid.profile import Profile
+from gateway.deid.declared import Action, Attribute, Declared
 from gateway.deid.statement import COMPUTED
 from gateway.deid.table import ConfidentialityTable, TableRow, load_table
 from gateway.errors import ConfigError, Word
@@ -82,12 +81,12 @@ _NEEDED_OF_MR: Final = {
 (PS3.3 A.3.3, A.4.3); a profile may be stricter, not laxer."""
 
 
-def prove(profile: Profile, table: ConfidentialityTable | None = None) -> None:
+def prove(profile: Declared, table: ConfidentialityTable | None = None) -> None:
     """Prove a profile.
 
     Parameters
     ----------
-    profile : Profile
+    profile : Declared
     table : ConfidentialityTable, optional
         By default the shipped one.
 
@@ -142,7 +141,7 @@ def _obeys(action: Action, row: TableRow) -> bool:
             return False
 
 
-def _check_form(profile: Profile, attribute: Attribute) -> None:
+def _check_form(profile: Declared, attribute: Attribute) -> None:
     """Whether an attribute can be treated so at all, without telling anything about a person."""
     tag, vr, action = attribute.tag, attribute.vr, attribute.action
     if tag in COMPUTED:
@@ -197,7 +196,7 @@ def _check_form(profile: Profile, attribute: Attribute) -> None:
         _dishonest(profile, tag, "not the Modality of the SOP class")
 
 
-def _check_needed(profile: Profile) -> None:
+def _check_needed(profile: Declared) -> None:
     """Whether what comes out is an image that the IOD allows and a contourer can use."""
     listed = {attribute.tag: attribute for attribute in profile.attributes}
     of_class = _NEEDED_OF_CT if profile.sop_class_uid == CTImageStorage else _NEEDED_OF_MR
@@ -211,7 +210,7 @@ def _check_needed(profile: Profile) -> None:
             _dishonest(profile, tag, f"the IOD gives it type {type_}")
 
 
-def _dishonest(profile: Profile, tag: int, because: str) -> NoReturn:
+def _dishonest(profile: Declared, tag: int, because: str) -> NoReturn:
     raise ConfigError(
         "DEID_PROFILE_DISHONEST",
         profile=Word(profile.name),

@@ -18,7 +18,7 @@ from typing import Final
 
 from pydicom.tag import BaseTag
 
-from gateway.deid.attribute import Action, Attribute
+from gateway.deid.declared import Action, Attribute
 from gateway.deid.statement import Said
 from gateway.dicom import values
 from gateway.dicom.encode import element, head

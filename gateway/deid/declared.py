@@ -1,11 +1,13 @@
-"""What a profile says about one attribute that may leave."""
+"""What a profile declares: the attributes that may leave, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Action", "Attribute"]
+from gateway.deid.codes import Option
+
+__all__ = ["Action", "Attribute", "Declared"]
 
 
 class Action(StrEnum):
@@ -55,3 +57,22 @@ class Attribute:
     def words(self) -> frozenset[str]:
         """Every word that a CODE may put out."""
         return self.values.union(*self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a profile's file says, before it is proved."""
+
+    name: str
+    sop_class_uid: str
+    modality: str
+    options: tuple[Option, ...]
+    """Declared options, in the order of their codes."""
+    text_gate: bool
+    """Whether a series under this profile leaves only after text was looked for in its pixels."""
+    attributes: tuple[Attribute, ...]
+    """In the order of their tags."""
+
+    def attribute(self, tag: int) -> Attribute | None:
+        """What the profile says about a tag; None where it does not let it leave."""
+        return next((attribute for attribute in self.attributes if attribute.tag == tag), None)

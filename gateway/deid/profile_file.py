@@ -1,8 +1,7 @@
-"""Profiles as YAML: read, proved and compiled at start.
+"""Profile files: YAML in, what they declare out.
 
-A profile names each attribute that may leave, with an action and a reason. A site may write its own, or extend one
-with `extends:`; either is proved against PS3.15 table E.1-1 (`gateway.deid.proof`) before it is used, so a dishonest
-one stops the start.
+A site may write a profile of its own, or extend one with `extends:`. What is read here is not believed yet: see
+`gateway.deid.profile`.
 """
 
 from __future__ import annotations
@@ -18,13 +17,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.uid import CTImageStorage, MRImageStorage
 
-from gateway.deid.attribute import Action, Attribute
 from gateway.deid.codes import Option
-from gateway.deid.profile import Profile
-from gateway.deid.proof import prove
+from gateway.deid.declared import Action, Attribute, Declared
 from gateway.errors import ConfigError, Fact, Word
 
-__all__ = ["SHIPPED", "load_profile", "load_profiles"]
+__all__ = ["SHIPPED", "read_profile"]
 
 SHIPPED: Final = ("contouring-ct", "contouring-mr")
 """The profiles of the package."""
@@ -80,25 +77,8 @@ class _ProfileFile(_Model):
     attributes: Mapping[str, _AttributeFile] = {}
 
 
-def load_profiles(paths: Sequence[Path] = ()) -> dict[str, Profile]:
-    """The profile of each modality: the shipped ones, then the site's files.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        `deid.profiles` of the configuration; the last one for a modality counts.
-
-    Raises
-    ------
-    ConfigError
-        CONFIG_UNREADABLE, CONFIG_INVALID or DEID_PROFILE_DISHONEST.
-    """
-    profiles = [load_profile(name) for name in SHIPPED] + [load_profile(path) for path in paths]
-    return {profile.modality: profile for profile in profiles}
-
-
-def load_profile(source: str | Path) -> Profile:
-    """Read and prove one profile.
+def read_profile(source: str | Path) -> Declared:
+    """Read one profile, and what it extends.
 
     Parameters
     ----------
@@ -108,19 +88,17 @@ def load_profile(source: str | Path) -> Profile:
     Raises
     ------
     ConfigError
-        CONFIG_UNREADABLE, CONFIG_INVALID or DEID_PROFILE_DISHONEST.
+        CONFIG_UNREADABLE or CONFIG_INVALID.
     """
-    profile = _merged(source, _LONGEST_CHAIN)
-    prove(profile)
-    return profile
+    return _merged(source, _LONGEST_CHAIN)
 
 
-def _merged(source: str | Path, depth: int) -> Profile:
+def _merged(source: str | Path, depth: int) -> Declared:
     where = _file_word(source)
     if depth == 0:
         _wrong(where, because=Word("extends goes round or too deep"))
     file = _parsed(source, where)
-    base: Profile | None = None
+    base: Declared | None = None
     if file.extends is not None:
         beside = source.parent / file.extends if isinstance(source, Path) else None
         base = _merged(file.extends if file.extends in SHIPPED or beside is None else beside, depth - 1)
@@ -139,7 +117,7 @@ def _merged(source: str | Path, depth: int) -> Profile:
         sop_class_uid, modality = base.sop_class_uid, base.modality
     inherited = base.options if base else ()
     gate = base.text_gate if base else True
-    return Profile(
+    return Declared(
         name=file.name,
         sop_class_uid=sop_class_uid,
         modality=modality,
