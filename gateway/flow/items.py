@@ -11,23 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Final
 
 from pydicom.tag import BaseTag
 
+from gateway.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, LONG_VRS
 from gateway.errors import StructureSetUnsound
 from gateway.flow.structure_set_iod import STRUCTURE_SET, Level, UidRole
 
-__all__ = ["EXPLICIT_VR_LITTLE_ENDIAN", "IMPLICIT_VR_LITTLE_ENDIAN", "Item", "Resolve", "read_items"]
-
-IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+__all__ = ["Item", "Resolve", "read_items"]
 
 _IMPLICIT = Struct("<HHI")
 _EXPLICIT = Struct("<HH2sH")
 _LENGTH = Struct("<I")
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-"""VRs with a 32-bit length (PS3.5 7.1.2)."""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END, _TRAILING_PADDING = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0xFFFCFFFC
 _TRANSFER_SYNTAX_UID = 0x00020010
@@ -80,7 +75,7 @@ def _dataset_start(data: bytes) -> tuple[int, str]:
             raise _unparsable()
         group, element, vr, length = _EXPLICIT.unpack_from(data, position)
         position += 8
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             (length,) = _LENGTH.unpack_from(data, position)
             position += 4
         if position + length > len(data):
@@ -127,7 +122,7 @@ class _Reader:
             if tag <= last:
                 raise _unparsable(tag)
             last = tag
-            if vr in _LONG_VRS:
+            if vr in LONG_VRS:
                 if position + 4 > stop:
                     raise _unparsable(tag)
                 (length,) = _LENGTH.unpack_from(data, position)

@@ -66,5 +66,6 @@ class Drawing:
         for ring in self._rings.get(slice_index, ()):
             rings.setdefault(ring.roi, []).append(self._points[ring.first : ring.stop])
         return tuple(
-            Outline(self._names[roi], self._colours[roi], tuple(found)) for roi, found in sorted(rings.items())
+            Outline(self._names[roi], self._colours[roi], tuple(found))
+            for roi, found in sorted(rings.items())
         )

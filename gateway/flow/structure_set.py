@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.flow.board import Outline
 from gateway.flow.outlines import Drawing
 
-__all__ = ["Contour", "Expectation", "InspectedStructureSet", "Roi", "SliceGeometry"]
+__all__ = ["Contour", "Expectation", "ExpectedSlice", "InspectedStructureSet", "Roi"]
 
 
 @dataclass(frozen=True, slots=True)
-class SliceGeometry:
+class ExpectedSlice:
     """One slice of the passage, as it left."""
 
     sop_class_uid: str
@@ -33,7 +34,7 @@ class Expectation:
     study_instance_uid: str
     series_instance_uid: str
     frame_of_reference_uid: str
-    slices: Mapping[str, SliceGeometry]
+    slices: Mapping[str, ExpectedSlice]
     """SOP instance UID to geometry, in order along the patient's axis."""
     patient_id: str = ""
     """Where given, the PatientID that the result must bear, if it bears one."""
@@ -70,6 +71,13 @@ class InspectedStructureSet:
     rois: Sequence[Roi]
     drawing: Drawing
     """The contours in pixels, for the console; holds no part of the encoded stream."""
+
+    def outlines(self, sop_instance_uid: str) -> tuple[Outline, ...]:
+        """What lies on one slice, by its pseudonymous UID; nothing for an unknown one."""
+        for index, uid in enumerate(self.expectation.slices):
+            if uid == sop_instance_uid:
+                return self.drawing.outlines(index)
+        return ()
 
     @property
     def contour_count(self) -> int:
