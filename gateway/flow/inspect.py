@@ -188,7 +188,8 @@ class _Inspection:
             slices, pixels = self._batch(batch)
             pieces.append(pixels.astype(np.float32))
             for (roi, contour), slice_index in zip(batch, slices.tolist(), strict=True):
-                placed[roi].append(contour._replace(slice_index=slice_index))
+                named = contour.slice_index == slice_index
+                placed[roi].append(contour if named else contour._replace(slice_index=slice_index))
                 rings.append(Ring(roi, slice_index, first, first + contour.points))
                 first += contour.points
         return placed, np.concatenate(pieces), rings

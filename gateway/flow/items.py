@@ -29,6 +29,8 @@ _TRANSFER_SYNTAX_UID = 0x00020010
 _PREAMBLE = 128
 _MOST_ITEMS = 500_000
 """More than a structure set of 100,000 contours has; each takes some 250 bytes of memory."""
+_REPEATED_BYTES = 256
+"""The longest sequence that is looked up among those read before."""
 
 Resolve = Callable[[int, UidRole, bytes], None]
 """Takes a UID's tag, its role and its bytes; raises `StructureSetUnsound` where it does not resolve."""
@@ -91,13 +93,14 @@ def _dataset_start(data: bytes) -> tuple[int, str]:
 class _Reader:
     """One pass over one dataset."""
 
-    __slots__ = ("_data", "_implicit", "_items_left", "_resolve")
+    __slots__ = ("_data", "_implicit", "_items_left", "_resolve", "_seen")
 
     def __init__(self, data: bytes, implicit: bool, resolve: Resolve) -> None:
         self._data = data
         self._implicit = implicit
         self._resolve = resolve
         self._items_left = _MOST_ITEMS
+        self._seen: dict[tuple[int, bytes], list[Item]] = {}
 
     def dataset(self, start: int) -> Item:
         item, _ = self._item(start, len(self._data), STRUCTURE_SET, delimited=False)
@@ -150,12 +153,28 @@ class _Reader:
         return item, position
 
     def _items(self, position: int, stop: int, length: int, level: Level, tag: int) -> tuple[list[Item], int]:
-        """Read the items of a sequence whose value starts at `position`; also returns where it ended."""
+        """Read the items of a sequence whose value starts at `position`; also returns where it ended.
+
+        Each contour refers to its slice, so there are few references and thousands of repetitions: the same bytes
+        are read once, and every repetition gets the items of the first.
+        """
         delimited = length == _UNDEFINED
         if not delimited:
             if position + length > stop:
                 raise _unparsable(tag)
             stop = position + length
+        if length > _REPEATED_BYTES:
+            return self._read_items(position, stop, level, tag, delimited=delimited)
+        key = tag, self._data[position:stop]
+        items = self._seen.get(key)
+        if items is None:
+            items, _ = self._read_items(position, stop, level, tag, delimited=False)
+            self._seen[key] = items
+        return items, stop
+
+    def _read_items(
+        self, position: int, stop: int, level: Level, tag: int, *, delimited: bool
+    ) -> tuple[list[Item], int]:
         items = []
         while position != stop or delimited:
             if position + 8 > stop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,7 @@ _PALETTE = (
 """For ROIs that bring no colour: hues far apart on a grey image."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ring:
+class Ring(NamedTuple):
     """Where one contour's points stand in `Drawing`."""
 
     roi: int
