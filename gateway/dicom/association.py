@@ -91,7 +91,7 @@ class Ended:
 
     outcome: Outcome
     code: str
-    """Why, for an association that we aborted or rejected; else empty."""
+    """Why, where it was us who ended it; else empty."""
 
 
 AssociationEvent = AssociateRequested | StoreReceived | Answered | Ended
@@ -351,7 +351,7 @@ class Association:
                 self._outgoing.append(A_RELEASE_RP().encode())
                 self._end(Outcome.RELEASED, "")
             case Action.CONFIRM_RELEASE_AND_CLOSE:
-                self._end(Outcome.RELEASED, "")
+                self._end(Outcome.RELEASED, "STOPPED")
             case Action.SEND_ABORT_AS_USER:
                 self._send_abort(0, 0)
                 self._end(Outcome.ABORTED, code)

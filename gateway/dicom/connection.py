@@ -195,7 +195,6 @@ class Connection(asyncio.BufferedProtocol):
         self._counts = True
         metrics = self._desk.metrics
         self._bytes_total = metrics.received_bytes_total.labels(self.source)
-        self._stored_total = metrics.instances_total.labels(self.source, "stored")
         self.association.accept(decision)
         _log.info("association accepted", association=self.number, source=self.source)
 
@@ -225,15 +224,12 @@ class Connection(asyncio.BufferedProtocol):
         self._desk.metrics.store_seconds.observe(self._loop.time() - self._store_since)
         error = task.exception()
         if error is None:
-            self._stored_total.inc()
             self.association.respond(task.result())
         elif isinstance(error, IntakeError):
-            self._refused(error.code)
             self.association.respond(error.dimse_status, error.code)
         else:
             # A fault of ours. What it says could hold a value of the dataset, so only its place in the log is kept.
             _log.error("store failed", association=self.number, source=self.source, reason="SERVICE_FAILED")
-            self._refused("SERVICE_FAILED")
             self.association.respond(Status.PROCESSING_FAILURE, "SERVICE_FAILED")
         if self.association.has_ended:
             self._tell_service()
@@ -243,10 +239,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answered(self, event: Answered) -> None:
         if event.status != Status.SUCCESS:
-            self._refused(event.code or f"STATUS_{event.status:04X}")
-
-    def _refused(self, code: str) -> None:
-        self._desk.metrics.instances_total.labels(self.source, code).inc()
+            code = event.code or f"STATUS_{event.status:04X}"
+            self._desk.metrics.instances_total.labels(self.source, code).inc()
 
     def _association_ended(self, event: Ended) -> None:
         was_associated = self._counts
@@ -262,7 +256,7 @@ class Connection(asyncio.BufferedProtocol):
                     "association rejected", association=self.number, source=self.source, reason=event.code
                 )
             return
-        self._was_released = event.outcome is Outcome.RELEASED
+        self._was_released = event.outcome is Outcome.RELEASED and not event.code
         self._desk.metrics.associations_total.labels(self.source, event.outcome.value).inc()
         _log.info(
             "association ended",

@@ -46,7 +46,7 @@ class StorageService(Protocol):
         Raises
         ------
         IntakeError
-            Its `dimse_status` is the status, its code the error comment.
+            Its `dimse_status` is the status, its code the error comment. What a service answers it counts itself.
         """
 
     def association_ended(self, association: int, calling_ae_title: str, *, released: bool) -> None:
