@@ -14,7 +14,7 @@ from struct import Struct
 
 from pydicom.tag import BaseTag
 
-from gateway.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, LONG_VRS
+from gateway.dicom.writer import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, LONG_VRS
 from gateway.errors import StructureSetUnsound
 from gateway.flow.structure_set_iod import STRUCTURE_SET, Level, UidRole
 

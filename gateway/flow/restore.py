@@ -17,11 +17,11 @@ from typing import Final
 from pydicom.tag import BaseTag
 
 from gateway import __version__
-from gateway.dicom.encoding import (
+from gateway.dicom.writer import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    Encoder,
     Parts,
+    Writer,
     part10,
 )
 from gateway.errors import StructureSetUnsound
@@ -132,8 +132,8 @@ class _Restoration:
         self._originals = originals
         self._rois = rois
         contours = (contour for chosen in rois for contour in chosen.roi.contours)
-        self.implicit = any(len(contour.data) > Encoder.MOST_SHORT for contour in contours)
-        self._write = Encoder(implicit=self.implicit)
+        self.implicit = any(len(contour.data) > Writer.MOST_SHORT for contour in contours)
+        self._write = Writer(implicit=self.implicit)
         self._references = [
             self._write.uid(tag("ReferencedSOPClassUID"), one.sop_class_uid)
             + self._write.uid(tag("ReferencedSOPInstanceUID"), originals[pseudonym])

@@ -16,8 +16,8 @@ __all__ = [
     "EXPLICIT_VR_LITTLE_ENDIAN",
     "IMPLICIT_VR_LITTLE_ENDIAN",
     "LONG_VRS",
-    "Encoder",
     "Parts",
+    "Writer",
     "part10",
     "uid_value",
 ]
@@ -40,7 +40,7 @@ def uid_value(uid: str) -> bytes:
     return octets + b"\0" * (len(octets) % 2)
 
 
-class Encoder:
+class Writer:
     """Writes elements in one transfer syntax.
 
     Parameters
@@ -117,7 +117,7 @@ def part10(dataset: Parts, *, sop_class_uid: str, sop_instance_uid: str, transfe
     transfer_syntax_uid : str
         In which it is encoded.
     """
-    meta = Encoder(implicit=False)
+    meta = Writer(implicit=False)
     information = b"".join(
         [
             meta.element(0x00020001, b"OB", b"\0\1"),
