@@ -17,7 +17,7 @@ from gateway.dicom.instance import Instance
 from gateway.errors import DeidentificationError
 from gateway.vault.pseudonyms import Pseudonyms
 
-__all__ = ["deidentify"]
+__all__ = ["deidentify", "stored_values"]
 
 
 def deidentify(instance: Instance, pseudonyms: Pseudonyms, profile: Profile) -> DeidentifiedSlice:
@@ -50,7 +50,7 @@ def deidentify(instance: Instance, pseudonyms: Pseudonyms, profile: Profile) -> 
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=pseudonyms.uid(instance.sop_instance_uid),
         header=header,
-        pixels=_stored_values(instance),
+        pixels=stored_values(instance),
         rows=instance.rows,
         columns=instance.columns,
         bits_allocated=instance.bits_allocated,
@@ -59,7 +59,7 @@ def deidentify(instance: Instance, pseudonyms: Pseudonyms, profile: Profile) -> 
     )
 
 
-def _stored_values(instance: Instance) -> memoryview:
+def stored_values(instance: Instance) -> memoryview:
     """The pixels with nothing in their unused bits; a view where nothing is."""
     pixels = memoryview(instance.data)[instance.pixel_start : instance.pixel_stop]
     unused = instance.bits_allocated - instance.bits_stored

@@ -16,7 +16,7 @@ from gateway.config import Rule
 from gateway.dicom.instance import Instance
 from gateway.errors import GatewayError
 from gateway.flow.check import Geometry, SliceGeometry
-from gateway.flow.inspect import InspectedStructureSet
+from gateway.flow.structure_set import InspectedStructureSet
 from gateway.flow.rules import SeriesFacts
 from gateway.passage import Passage, State
 from gateway.vault.identity import Identity

@@ -12,21 +12,25 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from gateway.config import Config, Destination, Rule
+from gateway.config import Config, Rule
 from gateway.errors import PassageUnfit
 from gateway.flow.assemble import Assembler
 from gateway.flow.check import check_geometry
-from gateway.flow.inspect import Expectation, ExpectedSlice, inspect
+from gateway.flow.inspect import inspect
+from gateway.flow.output_profile import OutputProfile
 from gateway.flow.prepare import Prepare
+from gateway.flow.restore import restore
 from gateway.flow.rules import rule_for
 from gateway.flow.series import Series
 from gateway.flow.store import Deliveries
+from gateway.flow.structure_set import Expectation, ExpectedSlice
 from gateway.passage import State
 
 CUT_OFF_WAIT_S = 60.0
 """How long a series whose sender vanished waits for the rest before a person is asked."""
 
-Restore = Callable[[Series, Destination], bytes]
+Seed = Callable[[str, str], bytes]
+"""Secret of a passage and a destination, from which the restored structure set gets its new UIDs."""
 
 
 class PixelGate(Protocol):
@@ -46,7 +50,7 @@ class Stages:
         prepare: Prepare,
         gate: PixelGate,
         deliveries: Deliveries,
-        restore: Restore,
+        seed: Seed,
         deleted: Callable[[Series], Awaitable[None]],
         group: asyncio.TaskGroup,
     ) -> None:
@@ -55,10 +59,10 @@ class Stages:
         self._prepare = prepare
         self._gate = gate
         self._deliveries = deliveries
-        self._restore = restore
+        self._seed = seed
         self._deleted = deleted
         self._group = group
-        self._destinations = {destination.name: destination for destination in config.destinations}
+        self._outputs = {destination.name: OutputProfile.of(destination) for destination in config.destinations}
 
     def table(self) -> Mapping[State, Callable[[Series], Awaitable[None]]]:
         """What is done in which state."""
@@ -143,11 +147,20 @@ class Stages:
 
     async def restore(self, series: Series) -> None:
         """Give the structure set its patient back, once for each destination."""
-        series.restored = {
-            name: self._restore(series, self._destinations[name])
-            for name in series.passage.deliver_to
-            if name not in series.passage.delivered_to
-        }
+        if series.inspected is None:
+            raise RuntimeError("a structure set is restored only after it was inspected")
+        returned = next(step.at for step in series.passage.history if step.state is State.RETURNED)
+        for name in series.passage.deliver_to:
+            if name not in series.passage.delivered_to:
+                series.restored[name] = restore(
+                    series.inspected,
+                    series.identity,
+                    self._outputs[name],
+                    originals=series.pseudonyms.originals,
+                    seed=self._seed(series.passage.id, name),
+                    model=series.passage.model,
+                    at=returned.astimezone(),
+                )
 
     async def deliver(self, series: Series) -> None:
         """Bring it to every destination; one that is down does not delay another."""
@@ -186,6 +199,7 @@ class Stages:
             study_instance_uid=pseudonyms.uid(series.key.study),
             series_instance_uid=pseudonyms.uid(series.key.series),
             frame_of_reference_uid=pseudonyms.uid(frame_of_reference),
+            patient_id=series.passage.pseudonym,
             slices={
                 slice_.pseudonym: ExpectedSlice(
                     slice_.sop_class_uid,
