@@ -38,7 +38,8 @@ def load_profiles(paths: Sequence[Path] = ()) -> dict[str, Profile]:
     ConfigError
         CONFIG_UNREADABLE, CONFIG_INVALID or DEID_PROFILE_DISHONEST.
     """
-    profiles = [load_profile(source) for source in (*SHIPPED, *paths)]
+    sources: list[str | Path] = [*SHIPPED, *paths]
+    profiles = [load_profile(source) for source in sources]
     return {profile.modality: profile for profile in profiles}
 
 

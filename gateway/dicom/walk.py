@@ -107,13 +107,13 @@ class Elements(Mapping[int, Element]):
     def __repr__(self) -> str:
         return f"<{len(self.spans)} elements and {len(self.nested)} nested>"
 
+    def leaf_spans(self) -> list[tuple[int, bytes, int, int]]:
+        """Every element that holds a value and no items, at any depth, as `(tag, vr, start, stop)`."""
+        return [(tag, *span) for tag, span in self.spans.items() if span[0] != b"SQ"] + self.nested
+
     def leaves(self) -> Iterator[Leaf]:
-        """Every element that holds a value and no items, at any depth."""
-        for tag, (vr, start, stop) in self.spans.items():
-            if vr != b"SQ":
-                yield Leaf(tag, vr, start, stop)
-        for leaf in self.nested:
-            yield Leaf(*leaf)
+        """The same, with names."""
+        return (Leaf(*span) for span in self.leaf_spans())
 
 
 def walk(data: bytes | bytearray | memoryview, *, implicit: bool, limits: WalkLimits) -> Elements:

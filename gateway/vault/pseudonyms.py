@@ -16,7 +16,7 @@ from typing import Final, Literal
 from gateway.dicom.instance import Instance
 from gateway.vault.keys import ClinicKey
 
-__all__ = ["Pseudonyms", "is_pseudonymous_uid", "keyed_digest", "scope_of", "subject_of"]
+__all__ = ["Pseudonyms", "is_patient_code", "is_pseudonymous_uid", "keyed_digest", "scope_of", "subject_of"]
 
 _CODE_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no letter that reads like a digit, no vowel but A and E to make words of."""
@@ -131,6 +131,11 @@ def is_pseudonymous_uid(uid: str) -> bool:
         return False
     number = int(digits)
     return number < 2**128 and number & _UUID_FIXED_MASK == _UUID_FIXED_BITS
+
+
+def is_patient_code(text: str) -> bool:
+    """Whether a text has the form of a patient code."""
+    return len(text) == 2 + _CODE_DIGITS and text.startswith("P-") and set(text[2:]) <= set(_CODE_ALPHABET)
 
 
 def keyed_digest(key: ClinicKey, kind: str, value: bytes) -> bytes:
