@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from gateway.config_checks import findings, is_loopback
+from gateway.config_words import explained
+from gateway.errors import ConfigError, Word
+from gateway.yaml_lines import Document, Mistake
 
 
 class _Model(BaseModel):
@@ -22,7 +39,9 @@ class _Model(BaseModel):
 
 def _ae_title(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?", text):
-        raise ValueError("an AE title has 1 to 16 printable ASCII characters, no backslash, no space at its ends")
+        raise ValueError(
+            "an AE title has 1 to 16 printable ASCII characters, no backslash, no space at its ends"
+        )
     return text
 
 
@@ -32,8 +51,24 @@ def _network(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    re.compile(text)
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
     return text
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    return path if info.context is None else info.context / path
+
+
+def _off(_: object) -> str:
+    return "off"
+
+
+def _is_off(value: object) -> str:
+    # YAML reads an unquoted `off` as false.
+    return "off" if value is False or value == "off" else "files"
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
@@ -41,8 +76,8 @@ AETitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 """A name that the administrator gives to something; shown in logs, metrics and the console."""
-Seconds = Annotated[float, Field(gt=0, strict=False)]
-File = Annotated[Path, Field(strict=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+File = Annotated[Path, Field(strict=False), AfterValidator(_from_folder)]
 """A path; a relative one is taken from the configuration file's folder."""
 
 
@@ -65,7 +100,13 @@ class Dicom(_Model):
     ae_title: AETitle
     host: str = "127.0.0.1"
     port: Port
-    tls: TLS | Literal["off"] | None = None
+    tls: (
+        Annotated[
+            Annotated[TLS, Tag("files")] | Annotated[Literal["off"], BeforeValidator(_off), Tag("off")],
+            Discriminator(_is_off),
+        ]
+        | None
+    ) = None
     """Required on any address but loopback; `off` there is a decision that every report shows."""
     accept_lossy: bool = False
     """Whether lossily compressed images are taken."""
@@ -83,7 +124,9 @@ class Source(_Model):
     """Who may store to us."""
 
     ae_title: AETitle
-    addresses: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1, strict=False)]
+    addresses: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1, strict=False)
+    ]
     """IP addresses or networks from which this AE title may come."""
     certificate_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """With TLS: the fingerprint of the peer's certificate; without it the common name must be the AE title."""
@@ -100,7 +143,11 @@ class Destination(_Model):
     port: Port
     tls: bool = False
     label: str = "CONTOURGATE"
-    """StructureSetLabel; `{model}` and `{date}` are filled in."""
+    """StructureSetLabel; `{model}` and `{date}` are filled in, 16 characters are kept."""
+    description: str = "Contoured by {model}"
+    """SeriesDescription and StructureSetDescription; `{model}` and `{date}` are filled in, 64 characters are kept."""
+    rois_file: File | None = None
+    """A YAML file that says for ROIs how they are called, coloured, ordered, or that they are left out."""
     roi_name_limit: Annotated[int, Field(ge=4, le=64)] = 16
     confirm: bool = True
     """Whether the destination is asked (C-FIND) after the C-STORE, where it supports that."""
@@ -168,7 +215,7 @@ class PassageTimes(_Model):
     """A series is complete when nothing of it arrived for so long and no association that brought some is open."""
     deadline_s: Seconds = 1800
     """A passage not delivered after so long raises an alarm."""
-    review_s: Annotated[float, Field(ge=0, strict=False)] = 900
+    review_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900
     """How long pseudonymised slices and contours stay viewable in memory after delivery; 0 drops them at once."""
 
 
@@ -180,7 +227,7 @@ class Console(_Model):
 
     @model_validator(mode="after")
     def _loopback_only(self) -> Console:
-        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
+        if not is_loopback(self.host):
             raise ValueError("the console has no sign-in yet, so it listens on a loopback address only")
         return self
 
@@ -202,6 +249,8 @@ class Limits(_Model):
     """The maximum PDU length that we announce."""
     command_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024
     associations: Annotated[int, Field(ge=1)] = 64
+    connections: Annotated[int, Field(ge=1)] = 256
+    """Connections open at once, associated or not."""
     connections_per_address: Annotated[int, Field(ge=1)] = 32
     associate_s: Seconds = 10
     """From the connection (with TLS: from the handshake) to a whole A-ASSOCIATE-RQ."""
@@ -275,3 +324,48 @@ class Config(_Model):
     lockdown: Lockdown = Lockdown()
     deid: Deid = Deid()
     log: Log = Log()
+
+
+def load(path: Path) -> Config:
+    """Read the configuration.
+
+    Raises
+    ------
+    ConfigError
+        CONFIG_UNREADABLE; CONFIG_INVALID with the number of mistakes and the first one's line.
+    """
+    config, mistakes = _read(path)
+    if config is None or mistakes:
+        raise ConfigError("CONFIG_INVALID", mistakes=len(mistakes), first_on_line=mistakes[0].line)
+    return config
+
+
+def check(path: Path) -> list[Mistake]:
+    """Every mistake of a configuration file, by line; none, where it can be loaded.
+
+    Raises
+    ------
+    ConfigError
+        CONFIG_UNREADABLE.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[Config | None, list[Mistake]]:
+    try:
+        document = Document(path)
+    except OSError as error:
+        raise ConfigError("CONFIG_UNREADABLE", reason=Word(os.strerror(error.errno or 0))) from None
+    mistakes = list(document.mistakes)
+    config = None
+    if not isinstance(document.data, dict):
+        if not mistakes:
+            mistakes.append(document.mistake((), "should be a block of keys"))
+        return None, mistakes
+    try:
+        config = Config.model_validate(document.data, context=path.absolute().parent)
+        found = findings(config, datetime.datetime.now(datetime.UTC).date())
+    except ValidationError as error:
+        found = explained(error, document, Config)
+    mistakes.extend(document.mistake(place, message) for place, message in found)
+    return config, sorted(mistakes)
