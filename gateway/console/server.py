@@ -34,6 +34,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.config import Config
 from gateway.console import guard, render, views
+from gateway.console.discretion import discretion
 from gateway.console.events import Hub, Stream, StreamLimits, TooManyStreams
 from gateway.console.pages import Pages
 from gateway.console.readiness import Readiness
@@ -120,7 +121,7 @@ class Console:
                     raise
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[guard.guard(self._refusal)], client_max_size=4096)
+        app = web.Application(middlewares=[guard.guard(self._refusal), discretion], client_max_size=4096)
         app.on_response_prepare.append(guard.add_headers)
         app.on_shutdown.append(self._close_streams)
         get, post = app.router.add_get, app.router.add_post

@@ -114,12 +114,12 @@ export class Card {
   }
 }
 
-function numbers(passage) {
-  const has = passage.destinations.filter((destination) => destination.has_it).length;
-  const told = [
-    `${count(passage.received, "slice", "slices")} received`,
-    `${passage.uploaded} uploaded`,
-    `${has} of ${passage.destinations.length} delivered`,
-  ];
+function numbers({ state, received, uploaded, destinations }) {
+  const slices = count(received, "slice", "slices");
+  if (state === "delivered") return slices;
+  const told = [slices, `${uploaded} uploaded`];
+  const has = destinations.filter((destination) => destination.has_it).length;
+  const isOver = ["failed", "cancelled"].includes(state);
+  if (has || !isOver) told.push(`${has} of ${destinations.length} delivered`);
   return told.join(" · ");
 }

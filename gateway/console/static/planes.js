@@ -66,8 +66,8 @@ export class Planes {
     }
     context.putImageData(image, 0, 0);
     if (!this.areContoursHidden) this.#drawContours(context, isCoronal ? 1 : 0);
-    context.fillStyle = "rgba(255, 255, 255, 0.75)";
-    context.fillRect(0, this.#line(this.index), across, Math.max(1, volume.count / 160));
+    context.fillStyle = "rgba(255, 255, 255, 0.8)";
+    context.fillRect(0, this.#line(this.index), across, Math.min(1, volume.count / 120));
   }
 
   /** Where a plane cuts an ROI: on each slice, where it crosses the rings. */
