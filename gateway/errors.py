@@ -176,6 +176,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Give the account what the README lists (kernel 5.13 or newer with Landlock, CAP_IPC_LOCK or an "
         "unlimited memlock limit), or add a dated waiver under `lockdown.waivers`, which every report shows.",
     ),
+    "TLS_UNFIT": Explanation(
+        "A file of `dicom.tls` cannot be read, is not PEM, or key and certificate do not belong together.",
+        "Check the paths, the permissions, that the key has no password, and that it is the certificate's.",
+    ),
     "PORT_IN_USE": Explanation(
         "A port that the gateway is to listen on is taken.",
         "Stop the other program or choose another port in the configuration.",
@@ -360,6 +364,16 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The peer answered C-STORE with a failure.",
         "Look up the status at the peer's log; it is tried again.",
     ),
+    "DELIVERY_REFUSED": Explanation(
+        "The destination refuses the structure set itself, again and again.",
+        "Look up the status named at the destination's log; often the patient or the images are not there yet. "
+        "Then release the passage: the same object is sent again.",
+    ),
+    "DELIVERY_UNCONFIRMED": Explanation(
+        "The destination accepted the structure set but says that it has none when asked.",
+        "Look for it there. If it is there, its query service does not show structure sets: set `confirm: false` for "
+        "this destination and release the passage.",
+    ),
     # Contourer
     "CONTOURER_UNREACHABLE": Explanation(
         "The contourer does not answer.", "Check `contourer.url` and the uplink; it is tried again by itself."
@@ -375,6 +389,15 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "CONTOURER_REFUSED": Explanation(
         "The contourer refuses the request.", "Its reason code is named; correct it and release the passage."
+    ),
+    "CONTOURER_LOST": Explanation(
+        "The contourer no longer has the passage, and the gateway no longer has the slices to send them again.",
+        "Send the series again.",
+    ),
+    "CONTOURER_KEYS_UNFIT": Explanation(
+        "The key file of our own contourer cannot be used.",
+        "Check the folder given by `--state`; the file must be of mode 0600 and made for the same region. With new "
+        "keys every clinic has to pin the new identity.",
     ),
     "CONTOURER_FOUND_IDENTIFIERS": Explanation(
         "The contourer says it found identifying data and deleted it.",

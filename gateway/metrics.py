@@ -27,6 +27,9 @@ class Metrics:
         self.aborts_total = Counter(
             "contourgate_aborts_total", "Associations that we aborted.", ["reason"], registry=r
         )
+        self.certificate_not_after_seconds = Gauge(
+            "contourgate_certificate_not_after_seconds", "When our DICOM TLS certificate ends, Unix time.", registry=r
+        )
         self.instances_total = Counter(
             "contourgate_instances_total", "C-STORE requests by answer.", ["source", "outcome"], registry=r
         )

@@ -22,13 +22,14 @@ from typing import Final
 
 import structlog
 
-from gateway.config import Config
+from gateway.config import TLS, Config
 from gateway.dicom.admission import Admission, Refusal, normal_address
 from gateway.dicom.alerts import AlertGate, AlertKind, SecurityAlert
-from gateway.dicom.connection import Connection
+from gateway.dicom.connection import ARTIM_S, Connection
 from gateway.dicom.contexts import Negotiated, SupportedContexts
 from gateway.dicom.negotiation import AssociateRequest
 from gateway.dicom.storage import StorageService, StoreRequest
+from gateway.dicom.tls import ServerTLS, belongs_to
 from gateway.errors import ConfigError, Word
 from gateway.metrics import Metrics
 
@@ -51,6 +52,11 @@ class Acceptor:
     metrics : Metrics
     alert : callable
         Gets a `SecurityAlert`, one a minute for each kind and address.
+
+    Raises
+    ------
+    ConfigError
+        `TLS_UNFIT`.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Acceptor:
         self._admission: Final = Admission(config)
         self._contexts: Final = SupportedContexts(accept_lossy=config.dicom.accept_lossy)
         self._on_alert: Final = alert
+        self._tls = ServerTLS(config.dicom.tls) if isinstance(config.dicom.tls, TLS) else None
         self._numbers: Final = itertools.count(1)
         self._connections: dict[str, dict[Connection, None]] = {}
         """By address, in the order in which they came."""
@@ -94,7 +101,7 @@ class Acceptor:
         Raises
         ------
         ConfigError
-            `PORT_IN_USE`, or the TLS files are unfit.
+            `PORT_IN_USE`.
         """
         loop = asyncio.get_running_loop()
         self._gate = AlertGate(self._on_alert, loop.time)
@@ -185,7 +192,16 @@ class Acceptor:
         """Bring a connection up; with TLS that is the handshake."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(lambda: connection, peer)
+            if self._tls is None:
+                await loop.connect_accepted_socket(lambda: connection, peer)
+            else:
+                await loop.connect_accepted_socket(
+                    lambda: connection,
+                    peer,
+                    ssl=self._tls.context(),
+                    ssl_handshake_timeout=self._tls.handshake_s,
+                    ssl_shutdown_timeout=ARTIM_S,
+                )
         except (OSError, ssl.SSLError):
             self.metrics.connections_refused_total.labels("TLS_REFUSED").inc()
             self.alert(AlertKind.TLS_REFUSED, connection)
@@ -202,7 +218,7 @@ class Acceptor:
         refusal = self._admission.association_refusal(
             request,
             connection.address,
-            lambda source: True,
+            lambda source: self._tls is None or belongs_to(connection.certificate, source),
             of_source=self._associations.__getitem__,
             in_all=self.associations,
             draining=self._draining,
@@ -245,6 +261,9 @@ class Acceptor:
             for connection in self._all():
                 connection.check_time(loop.time())
             self._gate.tell_counted()
+            if self._tls is not None:
+                self._tls.context()
+                self.metrics.certificate_not_after_seconds.set(self._tls.not_after.timestamp())
 
     def _all(self) -> list[Connection]:
         return [connection for of_address in self._connections.values() for connection in of_address]

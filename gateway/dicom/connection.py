@@ -84,6 +84,8 @@ class Connection(asyncio.BufferedProtocol):
         self.opened: asyncio.Task[None] | None = None
         """The task that brings the connection up, TLS handshake included."""
         self.transport: asyncio.Transport | None = None
+        self.certificate: bytes | None = None
+        """The peer's, DER; None without TLS."""
         self.association = Association(
             pdu_bytes=desk.limits.pdu_bytes,
             command_bytes=desk.limits.command_bytes,
@@ -116,6 +118,9 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._socket = transport.get_extra_info("socket")
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.certificate = tls.getpeercert(binary_form=True)
         self._phase_since = self._loop.time()
         if self._is_lost:
             transport.abort()

@@ -359,6 +359,7 @@ async def test_bytes_that_are_no_message_do_not_count_as_activity() -> None:
     for second in range(0, 66, 6):
         scene.feed(wire.p_data(1, 3, wire.store_rq())[second // 6 : second // 6 + 1])
         scene.connection.check_time(scene.start + second)
+    scene.connection.check_time(scene.start + 61)
     assert scene.transport.take() == wire.ABORT_AS_USER
 
 
