@@ -32,11 +32,11 @@ from gateway.dicom.transcode import recode
 from gateway.dicom.writer import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from gateway.errors import PeerError
 
-__all__ = ["Peer", "Scu"]
+__all__ = ["LITTLE_ENDIAN", "Peer", "Scu"]
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 MAXIMUM_PDU_BYTES: Final = 128 * 1024
-_LITTLE_ENDIAN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+LITTLE_ENDIAN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 _MEDIUM_PRIORITY: Final = 0
 _GRACE_S: Final = 5.0
 """How long a thread whose connection was cut may take to end."""
@@ -104,7 +104,7 @@ class Scu:
         PeerError
             PEER_UNREACHABLE, PEER_REJECTED, PEER_NO_CONTEXT, PEER_ABORTED or PEER_STATUS.
         """
-        status = await self.call(peer, [build_context(VERIFICATION, list(_LITTLE_ENDIAN))], _echo)
+        status = await self.call(peer, [build_context(VERIFICATION, list(LITTLE_ENDIAN))], _echo)
         if status != 0:
             raise PeerError("PEER_STATUS", status=status)
 
@@ -130,7 +130,7 @@ class Scu:
         """
         parts = [Part10.of(one) for one in objects]
         classes = dict.fromkeys(part.sop_class_uid for part in parts)
-        contexts = [build_context(uid, syntax) for uid in classes for syntax in _LITTLE_ENDIAN]
+        contexts = [build_context(uid, syntax) for uid in classes for syntax in LITTLE_ENDIAN]
         return await self.call(peer, contexts, functools.partial(_store, parts=parts))
 
     async def call(
@@ -321,7 +321,7 @@ def _context(association: Association, part: Part10) -> PresentationContext:
         for context in association.accepted_contexts
         if context.abstract_syntax == part.sop_class_uid
     }
-    for syntax in (part.transfer_syntax_uid, *_LITTLE_ENDIAN):
+    for syntax in (part.transfer_syntax_uid, *LITTLE_ENDIAN):
         if syntax in accepted:
             return accepted[syntax]
     raise PeerError("PEER_NO_CONTEXT")
