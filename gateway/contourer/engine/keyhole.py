@@ -1,0 +1,97 @@
+"""A region with holes as one ring: each hole is joined to the outside by a channel without width.
+
+A closed planar contour cannot say that another one is a hole; the keyhole technique can (PS3.3 C.8.8.6.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+__all__ = ["Ring", "keyholed"]
+
+Points = NDArray[np.float64]
+
+
+class Ring(NamedTuple):
+    """An outline; the last point is joined to the first."""
+
+    points: Points
+    """(n, 2)"""
+    anchored: NDArray[np.bool_]
+    """(n,): the ends of a channel, which must stay when the ring is simplified."""
+
+
+class _Channel(NamedTuple):
+    length: float
+    at_ring: int
+    at_hole: int
+
+
+def keyholed(outer: Points, holes: Sequence[Points]) -> Ring:
+    """Join the holes of a region to its outline.
+
+    The nearest hole is joined first, by the shortest channel to what is joined already, so that no channel crosses
+    another outline.
+
+    Parameters
+    ----------
+    outer : (n, 2) array
+        The outline of the region, without its first point repeated.
+    holes : sequence of (m, 2) arrays
+        The outlines of the holes, turning the other way.
+
+    Returns
+    -------
+    Ring
+        One outline whose signed area is the region's.
+    """
+    ring = Ring(outer, np.zeros(len(outer), bool))
+    waiting = dict(enumerate(holes))
+    channels = {number: _shortest_channel(ring.points, hole) for number, hole in waiting.items()}
+    while waiting:
+        nearest = min(channels, key=lambda number: channels[number].length)
+        hole, channel = waiting.pop(nearest), channels.pop(nearest)
+        ring, moved = _joined(ring, hole, channel)
+        for number, other in waiting.items():
+            known = channels[number]
+            new = _shortest_channel(hole, other)
+            if new.length < known.length:
+                # The hole's points now stand in the ring from `at_ring + 1`, rolled to begin at the channel.
+                place = channel.at_ring + 1 + (new.at_ring - channel.at_hole) % len(hole)
+                channels[number] = _Channel(new.length, place, new.at_hole)
+            elif known.at_ring > channel.at_ring:
+                channels[number] = known._replace(at_ring=known.at_ring + moved)
+    return ring
+
+
+def _shortest_channel(ring: Points, hole: Points) -> _Channel:
+    lengths, at_ring = cKDTree(ring).query(hole)
+    at_hole = int(np.argmin(lengths))
+    return _Channel(float(lengths[at_hole]), int(at_ring[at_hole]), at_hole)
+
+
+def _joined(ring: Ring, hole: Points, channel: _Channel) -> tuple[Ring, int]:
+    """Walk the ring to the channel, round the hole, back through the channel, and on.
+
+    Returns
+    -------
+    ring : Ring
+        The ring with the hole.
+    moved : int
+        How far the points after the channel moved in it.
+    """
+    cut, start = channel.at_ring + 1, channel.at_hole
+    detour = np.concatenate([hole[start:], hole[: start + 1], ring.points[channel.at_ring : cut]])
+    marks = np.zeros(len(detour), bool)
+    marks[[0, -2, -1]] = True
+    anchored = ring.anchored.copy()
+    anchored[channel.at_ring] = True
+    return Ring(
+        np.concatenate([ring.points[:cut], detour, ring.points[cut:]]),
+        np.concatenate([anchored[:cut], marks, anchored[cut:]]),
+    ), len(detour)
