@@ -89,8 +89,8 @@ def test_nothing_of_a_dataset_reaches_standard_error(few, part10):
     assert ended.stderr == b""
 
 
-def test_a_process_that_does_not_silence_its_libraries_fails_the_same_measure(few, part10):
-    code = "import sys; from gateway.contourer.engine.slices import read_slice; read_slice(sys.stdin.buffer.read())"
-    bad_date = part10(few[0]).replace(b"19000101", b"19SECRET")
-    ended = subprocess.run([sys.executable, "-c", code], input=bad_date, capture_output=True, check=False)
+def test_a_process_that_lets_exceptions_speak_fails_the_same_measure(few, part10):
+    code = "import sys, io, pydicom; float(pydicom.dcmread(io.BytesIO(sys.stdin.buffer.read())).PixelSpacing[0])"
+    damaged = part10(few[0]).replace(b"8.0\\8.0", b"SECRETX")
+    ended = subprocess.run([sys.executable, "-c", code], input=damaged, capture_output=True, check=False)
     assert b"SECRET" in ended.stderr
