@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -39,9 +40,12 @@ from gateway.console.events import Hub, Stream, StreamLimits, TooManyStreams
 from gateway.console.pages import Pages
 from gateway.console.readiness import Readiness
 from gateway.errors import ConfigError
-from gateway.flow.board import Board
+from gateway.flow.board import Board, Outline
 from gateway.metrics import Metrics
 from gateway.passage import WAY, Passage, State
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _ID = "{id:[0-9a-f]{32}}"
 _INDEX = r"{index:\d{1,5}}"
@@ -192,6 +196,9 @@ class Console:
         passage_id = request.match_info["id"]
         return passage_id, self._board.slice_count(passage_id) if self._board.passage(passage_id) else 0
 
+    async def _in_pool(self, make: Callable[[T], R], of: T) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, make, of)
+
     async def _pictures(self, request: web.Request) -> web.Response:
         passage_id, count = self._slices(request)
         return web.json_response(
@@ -207,8 +214,7 @@ class Console:
             picture = await self._board.picture(passage_id, index)
         except LookupError:  # dropped while it was being decoded
             return _error(404, "The slice is no longer in memory.")
-        loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(self._pool, render.slice_bytes, picture)
+        body = await self._in_pool(render.slice_bytes, picture)
         return web.Response(body=body, content_type="application/octet-stream")
 
     async def _outlines(self, request: web.Request) -> web.Response:
@@ -216,7 +222,9 @@ class Console:
         index = int(request.match_info["index"])
         if index >= count:
             return _error(404, "The slice is no longer in memory.")
-        return web.json_response({"outlines": views.outline_views(self._board.outlines(passage_id, index))})
+        return web.json_response(
+            text=await self._in_pool(_outlines_json, self._board.outlines(passage_id, index))
+        )
 
     # Events
 
@@ -288,6 +296,10 @@ class Console:
             return _error(409, "The passage is not held; another person may have decided already.")
         await act(passage.id)
         return web.Response(status=204)
+
+
+def _outlines_json(outlines: Sequence[Outline]) -> str:
+    return json.dumps({"outlines": views.outline_views(outlines)}, separators=(",", ":"))
 
 
 def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -77,7 +77,7 @@ class Organ:
     along: tuple[float, float]
     """First and last slice, as shares of the slices."""
     hu: int
-    rings: int = 1
+    uneven: float = 1
 
     def scale(self, index: int, slices: int) -> float:
         first, last = (share * slices for share in self.along)
@@ -91,28 +91,28 @@ class Organ:
         if scale == 0:
             return None
         turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-        wobble = 1 + 0.05 * np.sin(3 * turn + index / 9) + 0.03 * np.cos(5 * turn)
+        wobble = 1 + 0.025 * np.sin(3 * turn + index / 9) * self.uneven + 0.02 * np.cos(4 * turn)
         columns = (self.middle[0] + self.radii[0] * scale * wobble * np.cos(turn)) * SIDE
         rows = (self.middle[1] + self.radii[1] * scale * wobble * np.sin(turn)) * SIDE
         return np.stack((columns, rows), axis=1).astype(np.float32)
 
 
-BODY = Organ("BODY", (220, 190, 160), (0.5, 0.52), (0.42, 0.3), (-0.5, 1.5), 30)
+BODY = Organ("BODY", (220, 190, 160), (0.5, 0.52), (0.44, 0.32), (-0.5, 1.5), 30, 0.2)
 THORAX = (
     BODY,
-    Organ("Lung_L", (70, 160, 255), (0.68, 0.5), (0.125, 0.19), (0.12, 0.92), -820),
-    Organ("Lung_R", (60, 210, 220), (0.32, 0.5), (0.135, 0.2), (0.1, 0.94), -830),
+    Organ("Lung_L", (70, 160, 255), (0.69, 0.5), (0.125, 0.2), (0.12, 0.92), -820),
+    Organ("Lung_R", (60, 210, 220), (0.31, 0.5), (0.135, 0.205), (0.1, 0.94), -830),
     Organ("Heart", (255, 90, 110), (0.54, 0.44), (0.1, 0.105), (0.22, 0.6), 45),
     Organ("SpinalCord", (255, 225, 80), (0.5, 0.705), (0.016, 0.016), (-0.5, 1.5), 35),
     Organ("Esophagus", (255, 160, 70), (0.505, 0.6), (0.018, 0.015), (0.05, 0.98), 20),
     Organ("Trachea", (150, 235, 140), (0.5, 0.5), (0.022, 0.022), (0.62, 1.2), -980),
     Organ("Aorta", (235, 70, 200), (0.56, 0.62), (0.026, 0.028), (-0.2, 0.85), 55),
     Organ("Liver", (190, 130, 90), (0.36, 0.5), (0.16, 0.17), (-0.6, 0.16), 65),
-    Organ("VeryDark", (4, 4, 12), (0.42, 0.36), (0.03, 0.03), (0.3, 0.7), 10),
+    Organ("VeryDark", (4, 4, 12), (0.44, 0.36), (0.03, 0.03), (0.3, 0.7), 10),
 )
 _BONES = (
     Organ("vertebra", (0, 0, 0), (0.5, 0.66), (0.052, 0.04), (-0.5, 1.5), 380),
-    Organ("sternum", (0, 0, 0), (0.5, 0.255), (0.045, 0.012), (0.2, 0.9), 420),
+    Organ("sternum", (0, 0, 0), (0.5, 0.262), (0.045, 0.012), (0.2, 0.9), 420),
 )
 
 
@@ -134,7 +134,7 @@ def made_slice(index: int, slices: int = SLICES) -> SlicePicture:
         across = (columns / SIDE - organ.middle[0]) / (organ.radii[0] * scale)
         down = (rows / SIDE - organ.middle[1]) / (organ.radii[1] * scale)
         turn = np.arctan2(down, across)
-        wobble = 1 + 0.05 * np.sin(3 * turn + index / 9) + 0.03 * np.cos(5 * turn)
+        wobble = 1 + 0.025 * np.sin(3 * turn + index / 9) * organ.uneven + 0.02 * np.cos(4 * turn)
         values[across**2 + down**2 < wobble**2] = hu
 
     paint(BODY, -95)
@@ -142,7 +142,7 @@ def made_slice(index: int, slices: int = SLICES) -> SlicePicture:
     for side in (-1, 1):
         for rib in range(7):
             at = np.pi / 2 + side * (0.35 + rib * 0.36)
-            column, row = 0.5 + 0.345 * np.cos(at), 0.52 + 0.235 * np.sin(at)
+            column, row = 0.5 + 0.375 * np.cos(at), 0.52 + 0.262 * np.sin(at)
             ring = np.hypot(columns / SIDE - column, (rows / SIDE - row) * 1.2)
             values[ring < 0.014 + 0.006 * np.sin(index / 3 + rib)] = 520
     for organ in (THORAX[8], *THORAX[1:4], *_BONES, *THORAX[4:8]):

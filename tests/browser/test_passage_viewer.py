@@ -199,6 +199,15 @@ def test_windows_change_the_greys_by_button_key_and_drag(page: Page, stand: Stan
     assert pixels(page) != soft
 
 
+def test_magnetic_resonance_gets_windows_of_its_own_and_no_unit(page: Page, stand: Stand) -> None:
+    made = made_passage(State.DELIVERED, modality="MR")
+    stand.do(lambda: stand.board.add(made, slices=SLICES))
+    page.visit(f"{stand.url}/passages/{made.id}", "#position:not(:empty)")
+    assert [button.text for button in page.all("#windows button")] == ["Auto", "Brighter", "Whole range"]
+    ActionChains(page.driver).move_to_element(page.one("#canvas")).perform()
+    assert "HU" not in page.until(lambda: page.text("#cursor"), "the cursor is told")
+
+
 def test_the_value_under_the_cursor_is_the_stored_one(page: Page, stand: Stand) -> None:
     passage = opened(page, stand)
     ActionChains(page.driver).move_to_element_with_offset(page.one("#canvas"), 40, -30).perform()

@@ -223,7 +223,9 @@ export class Viewer {
 
 function ringPath(ring) {
   let d = "";
-  for (let i = 0; i < ring.length; i += 2) d += `${i ? "L" : "M"}${ring[i]} ${ring[i + 1]}`;
+  for (let i = 0; i < ring.length; i += 2) {
+    d += `${i ? "L" : "M"}${ring[i].toFixed(2)} ${ring[i + 1].toFixed(2)}`;
+  }
   return `${d}Z`;
 }
 

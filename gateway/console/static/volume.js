@@ -93,7 +93,10 @@ export class Volume {
       fetch(`${this.#base}/${index}/outlines.json`),
     ]);
     if (!pixels.ok || !contours.ok) throw new Gone();
-    const slice = new Slice(await pixels.arrayBuffer(), (await contours.json()).outlines);
+    const outlines = (await contours.json()).outlines.map(({ roi, rings }) => {
+      return { roi, rings: rings.map((ring) => Float32Array.from(ring, (hundredths) => hundredths / 100)) };
+    });
+    const slice = new Slice(await pixels.arrayBuffer(), outlines);
     if (this.#stopped) return slice;
     this.#slices.set(index, slice);
     this.#bytes += slice.bytes;
