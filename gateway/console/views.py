@@ -2,13 +2,12 @@
 
 Comes in: passages, outlines, the configuration. Goes out: dictionaries of plain values, nothing else; times are
 ISO 8601 in UTC, durations in seconds. Identities are not within reach of this module; names that a contourer gave
-are made harmless here (see `legible_name`) and are still to be shown as text only.
+are made harmless (see `legible`) and are still to be shown as text only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
@@ -18,16 +17,11 @@ from pydicom.tag import BaseTag
 
 from gateway import __version__
 from gateway.config import Config
+from gateway.console.legible import legible_colour, legible_name
 from gateway.console.readiness import Readiness
 from gateway.errors import CATALOGUE, Fact, GatewayError
 from gateway.flow.board import Outline
 from gateway.passage import WAY, Passage, State
-
-ROI_NAME_LIMIT = 64
-"""Characters of an ROI name that are shown (PS3.3 C.8.8.5: ROIName is LO)."""
-
-_LEAST_LUMINANCE = 0.18
-"""WCAG relative luminance below which a colour cannot be told from the images' black."""
 
 
 class StageView(TypedDict):
@@ -304,39 +298,3 @@ def outline_views(outlines: Iterable[Outline]) -> list[OutlineView]:
 def roi_key(name: str) -> str:
     """Return a short name for an ROI that is safe anywhere, whatever its own name is."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def legible_name(name: str) -> str:
-    """Return a name from outside with nothing in it that acts on the text around it.
-
-    Control, format (bidirectional overrides, zero width) and other invisible characters become U+FFFD; the length is
-    limited. Escaping for HTML is not done here but where HTML is written.
-    """
-    shown = "".join(
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(c)[0] == "C" or unicodedata.category(c) in ("Zl", "Zp")
-        else c
-        for c in name[: ROI_NAME_LIMIT + 1]
-    ).strip()
-    if len(shown) > ROI_NAME_LIMIT:
-        shown = shown[: ROI_NAME_LIMIT - 1] + "…"
-    return shown or "(no name)"
-
-
-def legible_colour(colour: tuple[int, int, int]) -> str:
-    """Return a colour as `#rrggbb`, lightened where it would be lost on black.
-
-    The luminance is WCAG 2.2's relative luminance; the colour is mixed with white until it is high enough.
-    """
-    red, green, blue = (min(255, max(0, channel)) for channel in colour)
-    while _luminance(red, green, blue) < _LEAST_LUMINANCE:
-        red, green, blue = (min(255, channel + (255 - channel) // 8 + 1) for channel in (red, green, blue))
-    return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def _luminance(red: int, green: int, blue: int) -> float:
-    def linear(channel: int) -> float:
-        share = channel / 255
-        return share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4)
-
-    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
