@@ -215,6 +215,8 @@ class PassageTimes(_Model):
     """A series is complete when nothing of it arrived for so long and no association that brought some is open."""
     deadline_s: Seconds = 1800
     """A passage not delivered after so long raises an alarm."""
+    drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
+    """How long a stopping gateway lets passages under way go on; what is left is recovered after the restart."""
     review_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900
     """How long pseudonymised slices and contours stay viewable in memory after delivery; 0 drops them at once."""
 

@@ -146,6 +146,11 @@ class Passage:
         return self.state in ENDS
 
     @property
+    def needs_a_person(self) -> bool:
+        """Whether nothing goes on before somebody decides."""
+        return self.state is State.HELD
+
+    @property
     def held_from(self) -> State | None:
         """The state to which a held passage returns when a person releases it."""
         if self.state is not State.HELD:

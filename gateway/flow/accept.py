@@ -60,8 +60,20 @@ class Accept:
         self._joined = joined
         limits = config.limits
         self._walk_limits = WalkLimits(elements=limits.elements, nesting=limits.nesting)
-        self.closed_by: str | None = None
-        """`INTAKE_PAUSED` or `DRAINING` while nothing is taken."""
+        self._closed_by: dict[str, None] = {}
+
+    @property
+    def closed_by(self) -> tuple[str, ...]:
+        """Why nothing is taken now: `INTAKE_PAUSED`, `DRAINING`; empty while it is."""
+        return tuple(self._closed_by)
+
+    def close(self, code: str) -> None:
+        """Take nothing until `open` is called with the same code."""
+        self._closed_by[code] = None
+
+    def open(self, code: str) -> None:
+        """Undo `close`."""
+        self._closed_by.pop(code, None)
 
     async def store(self, request: StoreRequest) -> int:
         """Answer one C-STORE request.
@@ -92,8 +104,8 @@ class Accept:
         self._assembler.association_ended(association, released=released)
 
     async def _store(self, request: StoreRequest) -> None:
-        if self.closed_by is not None:
-            raise IntakeError(self.closed_by, OUT_OF_RESOURCES)
+        if self._closed_by:
+            raise IntakeError(self.closed_by[0], OUT_OF_RESOURCES)
         size = len(request.dataset)
         limit = self._config.limits.instance_bytes
         if size > limit:

@@ -56,7 +56,9 @@ class Chronicle:
 
     async def moved(self, passage: Passage, step: Step) -> None:
         """A passage entered a state."""
-        await self._link.write(StateChanged(at=step.at, passage=passage.id, state=step.state, code=step.reason))
+        await self._link.write(
+            StateChanged(at=step.at, passage=passage.id, state=step.state, code=step.reason)
+        )
 
     async def committed(self, series: Series, manifest_sha256: bytes, profile: str) -> None:
         """The key of a passage is about to be released."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
 
 import structlog
 
@@ -26,11 +25,11 @@ from gateway.errors import (
     PeerError,
     StructureSetUnsound,
 )
-from gateway.flow.assemble import Assembler
+from gateway.flow.chronicle import Chronicle
 from gateway.flow.prepare import Prepare
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
-from gateway.passage import WAY, Passage, State, Step
+from gateway.passage import WAY, State
 
 _log = structlog.get_logger()
 
@@ -42,14 +41,6 @@ NEEDS_A_PERSON = (PassageUnfit, DeidentificationError, ContourerRefused, Structu
 TRIED_AGAIN = (ContourerUnavailable, PeerError)
 
 Stage = Callable[[Series], Awaitable[None]]
-
-
-class Chronicle(Protocol):
-    """What the clerk is told of passages. Each call returns when it is on the disk."""
-
-    async def opened(self, series: Series) -> None: ...
-
-    async def moved(self, passage: Passage, step: Step) -> None: ...
 
 
 class Conductor:
@@ -68,9 +59,8 @@ class Conductor:
     def __init__(
         self,
         config: Config,
-        assembler: Assembler,
         prepare: Prepare,
-        stages: dict[State, Stage],
+        stages: Mapping[State, Stage],
         chronicle: Chronicle,
         metrics: Metrics,
         *,
@@ -79,7 +69,6 @@ class Conductor:
         group: asyncio.TaskGroup,
     ) -> None:
         self._config = config
-        self._assembler = assembler
         self._prepare = prepare
         self._stages = stages
         self._chronicle = chronicle

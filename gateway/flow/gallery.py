@@ -11,10 +11,12 @@ from concurrent.futures import Executor
 
 import numpy as np
 
+from gateway.clerk.records import Deed
 from gateway.cloud.payload import unpack
 from gateway.dicom.walk import WalkLimits, walk
 from gateway.errors import PassageUnfit
 from gateway.flow.board import Outline, SlicePicture
+from gateway.flow.chronicle import Chronicle
 from gateway.flow.series import Series
 from gateway.passage import Passage, State
 
@@ -33,11 +35,14 @@ class Gallery:
         Where pictures are decoded.
     max_picture_bytes : int
         The largest slice that is unpacked.
+    chronicle : Chronicle
+        Where a person's decisions are recorded.
     """
 
-    def __init__(self, cpu: Executor, max_picture_bytes: int) -> None:
+    def __init__(self, cpu: Executor, max_picture_bytes: int, chronicle: Chronicle) -> None:
         self._cpu = cpu
         self._max_picture_bytes = max_picture_bytes
+        self._chronicle = chronicle
         self._series: dict[str, Series] = {}
         self._watchers: set[asyncio.Queue[Passage]] = set()
 
@@ -114,11 +119,13 @@ class Gallery:
         series = self._held(passage_id)
         error = series.passage.error
         series.gate_is_overridden = error is not None and error.code == "DEID_BURNED_IN"
+        await self._chronicle.decided(passage_id, Deed.RELEASE)
         series.decided.set()
 
     async def cancel(self, passage_id: str) -> None:
         """End a held passage."""
         series = self._held(passage_id)
+        await self._chronicle.decided(passage_id, Deed.CANCEL)
         series.is_cancelled = True
         series.decided.set()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from gateway.cloud.contourer import Contourer, Exchange, Order
-from gateway.cloud.payload import Codec, DeidentifiedSlice, pack
+from gateway.cloud.payload import DeidentifiedSlice, pack
 from gateway.deid.profile import Profile
 from gateway.deid.tripwire import Tripwire
 from gateway.dicom.instance import Instance
@@ -35,8 +35,6 @@ class Prepare:
     ----------
     profiles : mapping of str to Profile
         By modality.
-    codec : callable
-        The codec that suits the uplink now.
     cpu : Executor
         Threads for what releases the GIL.
     """
@@ -46,7 +44,6 @@ class Prepare:
         contourer: Contourer,
         profiles: Mapping[str, Profile],
         tripwire: Tripwire,
-        codec: Callable[[], Codec],
         look: Look,
         cpu: Executor,
         budget: Budget,
@@ -57,7 +54,6 @@ class Prepare:
         self._contourer = contourer
         self._profiles = profiles
         self._tripwire = tripwire
-        self._codec = codec
         self._look = look
         self._cpu = cpu
         self._budget = budget
@@ -172,7 +168,7 @@ class Prepare:
         self._tripwire.check(series.passage.id, instance, deidentified)
         self._look(series, instance, deidentified)
         loop = asyncio.get_running_loop()
-        slice_.payload = await loop.run_in_executor(self._cpu, pack, deidentified, self._codec())
+        slice_.payload = await loop.run_in_executor(self._cpu, pack, deidentified, self._contourer.codec)
         # The original is not needed any more: what comes back is restored from the identity alone.
         slice_.instance = None
         packed = len(slice_.payload.coded) + len(slice_.payload.header)

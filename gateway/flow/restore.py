@@ -17,6 +17,7 @@ from typing import Final
 from pydicom.tag import BaseTag
 
 from gateway import __version__
+from gateway.dicom.transcode import recode
 from gateway.dicom.writer import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -175,6 +176,10 @@ class _Restoration:
             found[absent] = write.element(absent, vr, b"")
         for restored, (vr, value) in identity.values.items():
             found[restored] = write.element(restored, vr, value)
+        for restored, sequence in identity.sequences.items():
+            found[restored] = (
+                b"".join(recode(sequence, implicit=False, to_implicit=True)) if self.implicit else sequence
+            )
         if identity.character_set:
             found[tag("SpecificCharacterSet")] = write.element(
                 tag("SpecificCharacterSet"), b"CS", identity.character_set

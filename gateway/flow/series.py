@@ -16,8 +16,8 @@ from gateway.config import Rule
 from gateway.dicom.instance import Instance
 from gateway.errors import GatewayError
 from gateway.flow.check import Geometry, SliceGeometry
-from gateway.flow.structure_set import InspectedStructureSet
 from gateway.flow.rules import SeriesFacts
+from gateway.flow.structure_set import InspectedStructureSet
 from gateway.passage import Passage, State
 from gateway.vault.identity import Identity
 from gateway.vault.pseudonyms import Pseudonyms

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
 
 from gateway.config import Config, Rule
+from gateway.dicom.part10 import Part10
 from gateway.errors import PassageUnfit
 from gateway.flow.assemble import Assembler
 from gateway.flow.check import check_geometry
+from gateway.flow.chronicle import Chronicle
 from gateway.flow.inspect import inspect
 from gateway.flow.output_profile import OutputProfile
 from gateway.flow.prepare import Prepare
@@ -50,8 +52,9 @@ class Stages:
         prepare: Prepare,
         gate: PixelGate,
         deliveries: Deliveries,
+        chronicle: Chronicle,
         seed: Seed,
-        deleted: Callable[[Series], Awaitable[None]],
+        deleted: Callable[[Series], Coroutine[None, None, None]],
         group: asyncio.TaskGroup,
     ) -> None:
         self._config = config
@@ -59,10 +62,13 @@ class Stages:
         self._prepare = prepare
         self._gate = gate
         self._deliveries = deliveries
+        self._chronicle = chronicle
         self._seed = seed
         self._deleted = deleted
         self._group = group
-        self._outputs = {destination.name: OutputProfile.of(destination) for destination in config.destinations}
+        self._outputs = {
+            destination.name: OutputProfile.of(destination) for destination in config.destinations
+        }
 
     def table(self) -> Mapping[State, Callable[[Series], Awaitable[None]]]:
         """What is done in which state."""
@@ -120,8 +126,11 @@ class Stages:
             await self._gate.verdict(series)
 
     async def seal(self, series: Series) -> None:
-        """Wait until the last ciphertext is acknowledged."""
+        """Wait until the last ciphertext is acknowledged, and journal what will be released."""
         await self._prepare.all_uploaded(series)
+        exchange = await self._prepare.exchange(series)
+        profile = self._prepare.profile(series.passage.modality)
+        await self._chronicle.committed(series, exchange.seal(), profile.name)
 
     async def commit(self, series: Series) -> None:
         """Release the key."""
@@ -163,15 +172,24 @@ class Stages:
                 )
 
     async def deliver(self, series: Series) -> None:
-        """Bring it to every destination; one that is down does not delay another."""
-        async with asyncio.TaskGroup() as group:
-            for name in series.passage.deliver_to:
-                if name not in series.passage.delivered_to:
-                    group.create_task(self._deliver_to(series, name))
+        """Bring it to every destination; one that is down does not delay another.
+
+        Where one refuses it, the others are served all the same before a person is asked.
+        """
+        names = [name for name in series.passage.deliver_to if name not in series.passage.delivered_to]
+        ends = await asyncio.gather(
+            *(self._deliver_to(series, name) for name in names), return_exceptions=True
+        )
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def _deliver_to(self, series: Series, name: str) -> None:
         await self._deliveries.deliver(series.passage.id, name, series.restored[name])
         series.passage.delivered_to = (*series.passage.delivered_to, name)
+        await self._chronicle.delivered(
+            series.passage, name, Part10.of(series.restored[name]).sop_instance_uid
+        )
 
     def _rule(self, series: Series) -> Rule:
         rule = rule_for(self._config.rules, series.facts, len(series.slices))

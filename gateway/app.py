@@ -1,0 +1,283 @@
+"""The one place where the vault's objects are made and wired.
+
+`run_vault` is the whole life of the vault process: lock down, wire, serve, drain, stop in the reverse order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway import logs
+from gateway.clerk.link import ClerkLink
+from gateway.clerk.records import Alerted, Started, Stopped
+from gateway.cloud.factory import make_contourer
+from gateway.config import Config, load
+from gateway.console.readiness import Readiness
+from gateway.console.server import Console
+from gateway.deid.profile import Profile, load_profiles
+from gateway.deid.tripwire import Tripwire
+from gateway.dicom.acceptor import Acceptor, SecurityAlert
+from gateway.dicom.decode import Transcoder
+from gateway.dicom.find import Finder
+from gateway.dicom.instance import Instance
+from gateway.dicom.scu import Scu
+from gateway.errors import GatewayError
+from gateway.flow.accept import Accept
+from gateway.flow.assemble import Assembler
+from gateway.flow.chronicle import SERIES, Chronicle
+from gateway.flow.conduct import Conductor
+from gateway.flow.deidentify import stored_values
+from gateway.flow.ending import Ending
+from gateway.flow.gallery import Gallery
+from gateway.flow.pixel_gate import PixelGate
+from gateway.flow.prepare import Prepare
+from gateway.flow.stages import Stages
+from gateway.flow.store import Deliveries
+from gateway.metrics import Metrics
+from gateway.vault.budget import Budget
+from gateway.vault.keys import ClinicKey
+from gateway.vault.ledger_key import ledger_key
+from gateway.vault.lockdown import Lockdown, lock_down
+from gateway.vault.pseudonyms import Pseudonyms, keyed_digest, scope_of
+
+_log = structlog.get_logger()
+
+CPU_THREADS: Final = 2
+"""For what releases the GIL: codecs and pictures."""
+ASSOCIATIONS_GRACE_S: Final = 10.0
+"""How long open associations may go on while the gateway drains."""
+LAG_EVERY_S: Final = 0.5
+
+
+def run_vault(config_path: Path, clerk_fd: int) -> int:
+    """Be the vault until told to stop.
+
+    Parameters
+    ----------
+    config_path : Path
+    clerk_fd : int
+        The vault's end of the socket pair to the clerk.
+
+    Returns
+    -------
+    int
+        The process's exit code.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration, the key or the machine is not fit.
+    """
+    config = load(config_path)
+    logs.configure(config.log.level)
+    # Before the first thread: what a thread has done already, the kernel does not take back.
+    lockdown = lock_down(config.lockdown.waivers)
+    vault = Vault(
+        config,
+        ClinicKey.load(config.clinic_key_file),
+        load_profiles(config.deid.profiles),
+        lockdown,
+        hashlib.sha256(config_path.read_bytes()).hexdigest(),
+    )
+    return asyncio.run(vault.run(clerk_fd))
+
+
+class Vault:
+    """The vault's objects, and the order in which they start and stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        key: ClinicKey,
+        profiles: dict[str, Profile],
+        lockdown: Lockdown,
+        configuration_sha256: str,
+    ) -> None:
+        self._config = config
+        self._key = key
+        self._profiles = profiles
+        self._lockdown = lockdown
+        self._configuration_sha256 = configuration_sha256
+        self._metrics = Metrics()
+        self._asked_to_stop = 0
+        self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+
+    async def run(self, clerk_fd: int) -> int:
+        """Serve until stopped; see `run_vault`."""
+        loop = asyncio.get_running_loop()
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_, self._ask_to_stop)
+        self._show_lockdown()
+        async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
+            await self._serve(group, stack, clerk_fd)
+        return 0
+
+    async def _serve(self, group: asyncio.TaskGroup, stack: contextlib.AsyncExitStack, clerk_fd: int) -> None:
+        config, key, metrics = self._config, self._key, self._metrics
+        cpu = stack.enter_context(ThreadPoolExecutor(CPU_THREADS, "cpu"))
+
+        link = ClerkLink(
+            clerk_fd,
+            ledger_key(key),
+            paused=lambda: accept.close("INTAKE_PAUSED"),
+            resumed=lambda: accept.open("INTAKE_PAUSED"),
+            waited=metrics.journal_seconds.observe,
+        )
+        chronicle = Chronicle(link, lambda kind, value: keyed_digest(key, kind, value))
+        budget = Budget(config.limits.memory_bytes, metrics.memory_used_bytes.set)
+        metrics.memory_budget_bytes.set(config.limits.memory_bytes)
+        transcoder = Transcoder()
+        stack.push_async_callback(transcoder.close)
+        contourer = make_contourer(config, self._reply_seed, metrics)
+        scu = Scu(config.dicom.ae_title)
+        stack.push_async_callback(scu.close)
+
+        assembler = Assembler(
+            self._pseudonyms_for,
+            lambda instance: hashlib.sha256(stored_values(instance)).digest(),
+            lambda uid: keyed_digest(key, SERIES, uid.encode()),
+            config.limits.slices,
+        )
+        gallery = Gallery(cpu, config.limits.instance_bytes, chronicle)
+        gate = PixelGate()
+        prepare = Prepare(
+            contourer,
+            self._profiles,
+            Tripwire(self._profiles),
+            gate.look,
+            cpu,
+            budget,
+            metrics,
+            gallery.changed,
+            group,
+        )
+        ending = Ending(config.passage.review_s, assembler, prepare, gate, budget, gallery.changed, group)
+        deliveries = Deliveries(config.destinations, scu, Finder(scu), metrics)
+        stages = Stages(
+            config,
+            assembler,
+            prepare,
+            gate,
+            deliveries,
+            chronicle,
+            self._restoration_seed,
+            ending.delete,
+            group,
+        )
+        conductor = Conductor(
+            config,
+            prepare,
+            stages.table(),
+            chronicle,
+            metrics,
+            changed=gallery.changed,
+            ended=ending.end,
+            group=group,
+        )
+        accept = Accept(config, assembler, transcoder, budget, metrics, conductor.joined)
+        acceptor = Acceptor(config, accept, metrics, lambda alert: self._note(alert, link, group))
+        console = Console(config, gallery, metrics, lambda: Readiness(accept.closed_by), pool=cpu)
+
+        await link.start()
+        stack.push_async_callback(link.close)
+        await link.write(self._started())
+        await contourer.start()
+        stack.push_async_callback(contourer.close)
+        await console.start()
+        stack.push_async_callback(console.stop)
+        lag = group.create_task(self._measure_lag())
+        await acceptor.start()
+        _log.info("ready")
+
+        await self._stopping.wait()
+        accept.close("DRAINING")
+        _log.info("draining", count=len(list(assembler)))
+        await acceptor.stop(0 if self._hurried.is_set() else ASSOCIATIONS_GRACE_S)
+        was_drained = await self._drained(assembler)
+        for series in assembler:
+            if series.task is not None:
+                series.task.cancel()
+            prepare.forget(series)
+        ending.stop()
+        lag.cancel()
+        with contextlib.suppress(GatewayError):
+            await link.write(Stopped(at=datetime.now(UTC), was_drained=was_drained))
+        _log.info("stopped", drained=was_drained)
+
+    async def _drained(self, assembler: Assembler) -> bool:
+        """Wait until no passage is under way that could still end by itself; at most `passage.drain_s`."""
+        end = time.monotonic() + self._config.passage.drain_s
+        while any(not series.passage.needs_a_person for series in assembler):
+            if self._hurried.is_set() or time.monotonic() > end:
+                break
+            await asyncio.sleep(0.1)
+        return not list(assembler)
+
+    def _ask_to_stop(self) -> None:
+        """The first signal drains, the second one stops at once."""
+        self._asked_to_stop += 1
+        self._stopping.set()
+        if self._asked_to_stop > 1:
+            self._hurried.set()
+
+    def _show_lockdown(self) -> None:
+        for protection in self._lockdown.in_force:
+            self._metrics.lockdown.labels(protection).set(1)
+        for waiver in self._lockdown.waived:
+            self._metrics.lockdown.labels(waiver.protection).set(0)
+            _log.warning("protection waived", reason=waiver.protection)
+
+    def _started(self) -> Started:
+        return Started(
+            at=datetime.now(UTC),
+            configuration=self._configuration_sha256,
+            in_force=self._lockdown.in_force,
+            waived=tuple(waiver.protection for waiver in self._lockdown.waived),
+        )
+
+    def _note(self, alert: SecurityAlert, link: ClerkLink, group: asyncio.TaskGroup) -> None:
+        """Put a security alert into the log and the ledger; its count is a metric already."""
+        _log.warning("security", reason=alert.kind, count=alert.count)
+
+        async def write() -> None:
+            with contextlib.suppress(GatewayError):  # the clerk is lost: that has its own alarm
+                await link.write(
+                    Alerted(
+                        at=datetime.now(UTC),
+                        alert=alert.kind,
+                        count=alert.count,
+                        address=ip_address(alert.address) if alert.address else None,
+                        source=alert.source or None,
+                    )
+                )
+
+        group.create_task(write())
+
+    def _pseudonyms_for(self, instance: Instance) -> Pseudonyms:
+        return Pseudonyms(self._key, scope_of(instance, self._config.deid.linkage))
+
+    def _reply_seed(self, passage_id: str) -> bytes:
+        return self._key.derive(b"reply", passage_id.encode(), 96)
+
+    def _restoration_seed(self, passage_id: str, destination: str) -> bytes:
+        return self._key.derive(b"restored", f"{passage_id} {destination}".encode())
+
+    async def _measure_lag(self) -> None:
+        """Measure how late the event loop is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self._metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
