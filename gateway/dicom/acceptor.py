@@ -186,6 +186,7 @@ class Acceptor:
         if oldest is None:
             return False
         oldest.drop()
+        self.connection_over(oldest)  # so that it counts no more, even before the event loop has closed it
         return True
 
     async def _open(self, connection: Connection, peer: socket.socket) -> None:
@@ -258,12 +259,15 @@ class Acceptor:
         shortest = min(limits.associate_s, limits.idle_s, limits.message_s, limits.rate_window_s)
         while True:
             await asyncio.sleep(min(max(shortest / 5, _FASTEST_TICK_S), _SLOWEST_TICK_S))
-            for connection in self._all():
-                connection.check_time(loop.time())
-            self._gate.tell_counted()
-            if self._tls is not None:
-                self._tls.context()
-                self.metrics.certificate_not_after_seconds.set(self._tls.not_after.timestamp())
+            self._look_at(loop.time())
+
+    def _look_at(self, now: float) -> None:
+        for connection in self._all():
+            connection.check_time(now)
+        self._gate.tell_counted()
+        if self._tls is not None:
+            self._tls.context()
+            self.metrics.certificate_not_after_seconds.set(self._tls.not_after.timestamp())
 
     def _all(self) -> list[Connection]:
         return [connection for of_address in self._connections.values() for connection in of_address]
