@@ -188,6 +188,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The process that keeps the journal does not answer.",
         "It is restarted by itself; intake waits meanwhile. If it persists, look at the disk of `state_dir`.",
     ),
+    "FILE_UNREADABLE": Explanation(
+        "The file cannot be read, or is no DICOM file: its preamble or file meta information is broken.",
+        "Check the path and its permissions; have the image exported again as a DICOM Part 10 file.",
+    ),
     # Intake: answered to the sender
     "DATASET_UNPARSABLE": Explanation(
         "The dataset's encoding is broken: a length, a VR or a sequence does not fit its bytes.",
@@ -376,7 +380,9 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     # Contourer
     "CONTOURER_UNREACHABLE": Explanation(
-        "The contourer does not answer.", "Check `contourer.url` and the uplink; it is tried again by itself."
+        "The contourer does not answer.",
+        "Check `contourer.url` and the uplink; it is tried again by itself. One that closes without an answer may not "
+        "know the gateway's client certificate.",
     ),
     "CONTOURER_UNTRUSTED": Explanation(
         "The contourer's certificate or key is not the pinned one.",

@@ -49,6 +49,8 @@ SHORTEST_IN_UID: Final = 16
 """Fewer characters of a keyed UID are there by chance."""
 _LONGEST_WHOLE: Final = 256
 """A value longer than this is looked for by its words."""
+_LONGEST_LIST: Final = 4096
+"""A value field longer than this is not taken apart into its values but looked for by its words."""
 _MOST_WORDS: Final = 4096
 """Words of one value; a text of more is looked for by its first ones."""
 
@@ -130,7 +132,7 @@ def needles_of(vr: bytes, raw: bytes, character_sets: Iterable[Sequence[str]]) -
     sets = list(character_sets)
     texts = {decoded(raw, names) for names in sets} or {decoded(raw, ())}
     wholes: set[str] = set()
-    for text in texts:
+    for text in texts if len(raw) <= _LONGEST_LIST else ():
         if vr in (b"DA", b"DT", b"TM"):
             wholes.update(_times(text))
         elif vr == b"PN":

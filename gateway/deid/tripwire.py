@@ -40,6 +40,10 @@ __all__ = ["Tripwire"]
 
 _MOST_REMEMBERED = 20_000
 """Values remembered for one series."""
+_MOST_NEW = 4000
+"""New values of one instance; with `_MOST_NEW_BYTES` it bounds the time that a hostile one can take."""
+_MOST_NEW_BYTES = 2**20
+"""Their bytes; text of a real image takes some thousand."""
 _CHARACTER_SET = 0x00080005
 
 _Sets = tuple[tuple[str, ...], ...]
@@ -74,7 +78,7 @@ class Tripwire:
         ------
         DeidentificationError
             DEID_IDENTIFIER_FOUND with `tag` (where) and `source` (whose), or DEID_NOT_UNDERSTOOD where the outgoing
-            header cannot be taken apart.
+            header cannot be taken apart or the source has more text than any image.
         """
         found = Outgoing.of(outgoing, self._same[instance.modality])
         memory = self._memories.get(series)
@@ -109,13 +113,24 @@ class _Memory:
         """By their first `SHORTEST_IN_UID` characters."""
 
     def learn(self, instance: Instance) -> None:
-        """Take in the identifiers of an instance, at any depth."""
+        """Take in the identifiers of an instance, at any depth.
+
+        Raises
+        ------
+        DeidentificationError
+            DEID_NOT_UNDERSTOOD, if there is more text than an image has.
+        """
         data, seen = instance.data, self.seen
         sets = _character_sets(instance)
+        new = new_bytes = 0
         for tag, vr, start, stop in instance.elements.leaf_spans():
             if vr in IDENTIFYING_VRS and (stop - start <= LONGEST_BINARY or vr not in (b"UN", b"OB")):
                 key = (sets, vr, bytes(data[start:stop]))
                 if key not in seen:
+                    new += 1
+                    new_bytes += stop - start
+                    if new > _MOST_NEW or new_bytes > _MOST_NEW_BYTES:
+                        raise DeidentificationError("DEID_NOT_UNDERSTOOD", values=new, bytes=new_bytes)
                     seen.add(key)
                     self._add(needles_of(vr, key[2], sets), tag)
 
