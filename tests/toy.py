@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from gateway.dicom.instance import Instance, parse_instance
 from gateway.dicom.walk import WalkLimits
-from gateway.flow.inspect import ExpectedSlice, Expectation
+from gateway.flow.inspect import Expectation, ExpectedSlice
 from gateway.vault.identity import Identity
 
 STUDY, SERIES, FRAME = "1.2.840.99.1.1", "1.2.840.99.1.2", "1.2.840.99.1.3"
@@ -33,8 +35,9 @@ def pseudonym(uid: str) -> str:
 
 
 def encoded(dataset: Dataset, *, implicit: bool = False) -> bytes:
-    stream = io.BytesIO()
-    dcmwrite(stream, dataset, implicit_vr=implicit, little_endian=True)
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = implicit, True
+    write_dataset(stream, dataset)
     return stream.getvalue()
 
 
@@ -82,10 +85,14 @@ def instance(dataset: Dataset, *, implicit: bool = False) -> Instance:
     return parse_instance(encoded(dataset, implicit=implicit), str(syntax), limits=WalkLimits())
 
 
-def circle(index: int, *, radius: float = 20.0, points: int = 24, x: float = -40.0, y: float = -60.0) -> list[float]:
+def circle(
+    index: int, *, radius: float = 20.0, points: int = 24, x: float = -40.0, y: float = -60.0
+) -> list[float]:
     """Coordinates of a contour on a slice, mm."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    ring = np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle), np.full(points, GAP * index)], axis=1)
+    ring = np.stack(
+        [x + radius * np.cos(angle), y + radius * np.sin(angle), np.full(points, GAP * index)], axis=1
+    )
     return [round(float(number), 2) for number in ring.ravel()]
 
 
@@ -164,7 +171,9 @@ class Toy:
         dataset.RTROIObservationsSequence = Items()
         for number, name in enumerate(rois, 1):
             dataset.StructureSetROISequence.append(_roi(number, name, expected.frame_of_reference_uid))
-            dataset.ROIContourSequence.append(_roi_contour(number, drawn, self.images, float(first.ImagePositionPatient[2])))
+            dataset.ROIContourSequence.append(
+                _roi_contour(number, drawn, self.images, float(first.ImagePositionPatient[2]))
+            )
             dataset.RTROIObservationsSequence.append(_observation(number))
         return dataset
 
@@ -185,7 +194,11 @@ def _roi(number: int, name: str, frame_of_reference_uid: str) -> Dataset:
 
 def _roi_contour(number: int, drawn: list[Sequence[float]], images: list[Dataset], first_z: float) -> Dataset:
     item = Dataset()
-    item.ROIDisplayColor, item.ReferencedROINumber, item.ContourSequence = [255, 10 * number, 0], number, Items()
+    item.ROIDisplayColor, item.ReferencedROINumber, item.ContourSequence = (
+        [255, 10 * number, 0],
+        number,
+        Items(),
+    )
     for coordinates in drawn:
         contour = Dataset()
         contour.ContourImageSequence = Items([_reference(images[round((coordinates[2] - first_z) / GAP)])])

@@ -6,6 +6,7 @@ goes back is byte for byte what came (R6). Nothing of it shows in a `repr`, an e
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from pydicom.tag import BaseTag
 
 from gateway.dicom.instance import RESTORED, Instance
+from gateway.dicom.transcode import recode
 from gateway.errors import PassageUnfit
 
 __all__ = ["Identity"]
@@ -38,6 +40,14 @@ _ALSO_RESTORED: Final[dict[int, bytes]] = {
 Unlike those of `RESTORED` they are left out where their VR or length is not as it should be.
 """
 
+_LONGEST_SEQUENCE: Final = 4096
+_SEQUENCES: Final = (
+    0x00080051,  # IssuerOfAccessionNumberSequence
+    0x00100024,  # IssuerOfPatientIDQualifiersSequence
+    0x00101002,  # OtherPatientIDsSequence
+)
+"""Left out where they are longer than that."""
+
 _WHO: Final = (_PATIENT_ID, _ISSUER, _PATIENT_NAME, _BIRTH_DATE)
 _MAY_BE_BLANK: Final = frozenset({_BIRTH_DATE})
 """Where one image knows it and another does not, that is no contradiction."""
@@ -50,19 +60,21 @@ class Identity:
     """
 
     __slots__ = (
-        "_values", "character_set", "frame_of_reference_uid", "series_instance_uid", "study_instance_uid",
+        "_sequences", "_values", "character_set", "frame_of_reference_uid", "series_instance_uid", "study_instance_uid",
     )  # fmt: skip
 
     def __init__(
         self,
         values: Mapping[int, tuple[bytes, bytes]],
         *,
+        sequences: Mapping[int, bytes],
         character_set: bytes,
         study_instance_uid: str,
         series_instance_uid: str,
         frame_of_reference_uid: str,
     ) -> None:
         self._values = dict(values)
+        self._sequences = dict(sequences)
         self.character_set = character_set
         """The value of SpecificCharacterSet as encoded; empty where it is absent."""
         self.study_instance_uid = study_instance_uid
@@ -83,6 +95,7 @@ class Identity:
                 values[tag] = vr, bytes(instance.data[span[1] : span[2]])
         return cls(
             values,
+            sequences=_sequences(instance),
             character_set=instance.raw(SPECIFIC_CHARACTER_SET) or b"",
             study_instance_uid=instance.study_instance_uid,
             series_instance_uid=instance.series_instance_uid,
@@ -93,6 +106,11 @@ class Identity:
     def values(self) -> Mapping[int, tuple[bytes, bytes]]:
         """Tag to VR and value field as the source encoded it, in the order of the tags."""
         return MappingProxyType(dict(sorted(self._values.items())))
+
+    @property
+    def sequences(self) -> Mapping[int, bytes]:
+        """Tag to whole element in explicit VR little endian, its values as the source encoded them."""
+        return MappingProxyType(self._sequences)
 
     def require_same(self, other: Identity) -> None:
         """Refuse an identity that may be another patient's: a different name, id, issuer or date of birth.
@@ -112,6 +130,7 @@ class Identity:
     def wipe(self) -> None:
         """Let go of everything; what a wiped identity is used for fails."""
         self._values.clear()
+        self._sequences.clear()
         self.character_set = b""
         self.study_instance_uid = self.series_instance_uid = self.frame_of_reference_uid = ""
 
@@ -128,3 +147,16 @@ class Identity:
 
     def __repr__(self) -> str:
         return "<Identity>"
+
+
+def _sequences(instance: Instance) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    head = 8 if instance.implicit else 12
+    for tag in _SEQUENCES:
+        span = instance.elements.spans.get(tag)
+        if span is None or span[0] != b"SQ" or span[2] - span[1] > _LONGEST_SEQUENCE:
+            continue
+        element = bytes(instance.data[span[1] - head : span[2]])
+        with contextlib.suppress(ValueError):  # a value that explicit VR has no room for
+            found[tag] = b"".join(recode(element, implicit=instance.implicit, to_implicit=False))
+    return found
