@@ -1,0 +1,1 @@
+"""What a contourer must speak, and the clients."""

@@ -1,0 +1,1 @@
+"""A contourer of our own."""

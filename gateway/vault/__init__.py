@@ -1,0 +1,1 @@
+"""Identities in memory: keys, pseudonyms, budget, lockdown."""
