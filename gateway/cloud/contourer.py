@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.cloud.payload import SlicePayload
+from gateway.cloud.payload import Codec, SlicePayload
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Receipt:
     parts: int
     """Uploaded parts that were deleted."""
     signature: bytes
-    """Ed25519 over the canonical receipt; empty where the contourer cannot sign (DICOMweb)."""
+    """Ed25519 over the statement; empty where the contourer cannot sign (DICOMweb)."""
+    statement: bytes = b""
+    """Canonical JSON, exactly what was signed: with the signature and the contourer's public key, evidence that
+    anyone can check."""
 
 
 class Exchange(Protocol):
@@ -49,8 +52,17 @@ class Exchange(Protocol):
         A sealed contourer gets the ciphertext at once; it cannot read it. Calls may run four at a time.
         """
 
+    def seal(self) -> bytes:
+        """Fix what was added: nothing can join any more. Idempotent.
+
+        Returns
+        -------
+        bytes
+            SHA-256 of the manifest, by which `Contourer.join` takes the passage up after a restart.
+        """
+
     async def commit(self) -> None:
-        """Release what was added: from here on the contourer can read it and works. Idempotent."""
+        """Release what was sealed: from here on the contourer can read it and works. Idempotent."""
 
     async def result(self) -> bytes:
         """Wait for the structure set.
@@ -70,6 +82,10 @@ class Exchange(Protocol):
 
 class Contourer(Protocol):
     """A contouring service."""
+
+    @property
+    def codec(self) -> Codec:
+        """The codec that suits the uplink now."""
 
     async def start(self) -> None:
         """Open what is needed to speak."""

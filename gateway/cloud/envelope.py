@@ -19,6 +19,7 @@ ML-KEM holds, so what is recorded today stays sealed.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 import secrets
@@ -31,6 +32,8 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 __all__ = [
     "REPLY_SEED_BYTES",
@@ -243,6 +246,9 @@ def seal_result(result: bytes, reply_key: bytes, passage_id: str, manifest_sha25
 class ContentKey:
     """The key to one passage's slices; random, and nowhere but here until it is released.
 
+    Sealing is deterministic: the nonce is a keyed digest of the index and the slice. So a slice that has to be
+    uploaded again has the same ciphertext, nobody has to keep it, and another slice never meets the same nonce.
+
     Parameters
     ----------
     passage_id : str
@@ -250,31 +256,32 @@ class ContentKey:
         32 bytes; random ones, if left out.
     """
 
-    __slots__ = ("_key", "_passage")
+    __slots__ = ("_aead", "_key", "_nonce_key", "_passage")
 
     def __init__(self, passage_id: str, key: bytes | None = None) -> None:
         key = secrets.token_bytes(_KEY_BYTES) if key is None else key
         if len(key) != _KEY_BYTES:
             raise EnvelopeError("a content key has 32 bytes")
         self._passage = _bytes_of(passage_id)
+        derived = HKDFExpand(SHA256(), 2 * _KEY_BYTES, _SLICE).derive(key)
         self._key: bytes | None = key
+        self._aead: AESGCM | None = AESGCM(derived[:_KEY_BYTES])
+        self._nonce_key = derived[_KEY_BYTES:]
 
-    def _present(self) -> bytes:
-        if self._key is None:
+    def _present(self) -> AESGCM:
+        if self._aead is None:
             raise EnvelopeError("the key of this passage was destroyed")
-        return self._key
+        return self._aead
 
     def _associated(self, index: int) -> bytes:
         return _SLICE + self._passage + index.to_bytes(4, "big")
 
     def seal(self, index: int, plaintext: bytes) -> bytes:
-        """Nonce (12 bytes), ciphertext and tag (16 bytes) of a slice.
-
-        The nonce is random, because the same index may be sealed twice; at 20,000 slices a key the chance of one
-        repeating is below 2^-67.
-        """
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(self._present()).encrypt(nonce, plaintext, self._associated(index))
+        """Nonce (12 bytes), ciphertext and tag (16 bytes) of a slice."""
+        aead, associated = self._present(), self._associated(index)
+        digest = hashlib.sha256(plaintext).digest()
+        nonce = hmac.digest(self._nonce_key, associated + digest, "sha256")[:_NONCE_BYTES]
+        return nonce + aead.encrypt(nonce, plaintext, associated)
 
     def open(self, index: int, sealed: bytes) -> bytes:
         """The slice that was sealed under this index.
@@ -285,7 +292,7 @@ class ContentKey:
             If it was altered, or is another passage's or index's.
         """
         try:
-            return AESGCM(self._present()).decrypt(
+            return self._present().decrypt(
                 sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._associated(index)
             )
         except (InvalidTag, ValueError):
@@ -293,13 +300,15 @@ class ContentKey:
 
     def released_to(self, contourer_key: bytes, manifest: Manifest) -> bytes:
         """The key, sealed to the contourer: whoever opens it can read every slice of the manifest."""
+        if self._key is None:
+            raise EnvelopeError("the key of this passage was destroyed")
         return _SUITE.encrypt(
-            self._present(), _public_key(contourer_key), _binding(_KEY, manifest.passage_id, manifest.sha256)
+            self._key, _public_key(contourer_key), _binding(_KEY, manifest.passage_id, manifest.sha256)
         )
 
     def destroy(self) -> None:
         """Forget the key: what was sealed and not released can never be opened. Idempotent."""
-        self._key = None
+        self._key, self._aead, self._nonce_key = None, None, b""
 
 
 def signed_statement(key: ed25519.Ed25519PrivateKey, document: Mapping[str, object]) -> tuple[bytes, bytes]:

@@ -1,0 +1,85 @@
+"""A cell: runs one module in a process that has no network, no key and no way to a disk (R41).
+
+`python -m gateway.contourer.cell MODULE` (or a script ending in `.py`) takes everything away first and then runs the
+module: sockets of every family, every right to change a file, capabilities, core dumps. The keys are in the memory
+of the process that started it, which cannot be read from here. It starts with the environment that it is given and
+no descriptor but the standard three, and it dies with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import runpy
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from gateway.vault import landlock, memory, seccomp
+
+__all__ = ["die_with_parent", "lock"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_CLONE_NEWNET: Final = 0x40000000
+_CAPABILITY_VERSION_3: Final = 0x20080522
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapabilitySets(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    none = ctypes.c_ulong(0)
+    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), none, none, none) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG")
+
+
+def _drop_capabilities() -> None:
+    """So that even an account with all rights cannot read another process's memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    nothing = (_CapabilitySets * 2)()
+    if libc.capset(ctypes.byref(header), ctypes.byref(nothing)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def lock() -> None:
+    """Take everything away from this process, for good.
+
+    Raises
+    ------
+    OSError
+        If the kernel cannot: nothing may run here then.
+    """
+    memory.forbid_core_dumps()
+    memory.forbid_foreign_readers()
+    # A network of its own where the account may make one; the denied system calls below do not depend on it.
+    ctypes.CDLL(None).unshare(ctypes.c_int(_CLONE_NEWNET))
+    landlock.deny_changes([Path("/dev/null")], tcp=False)
+    seccomp.deny(seccomp.OPEN_SOCKETS)
+    _drop_capabilities()
+
+
+def _main() -> None:
+    die_with_parent()
+    lock()
+    target = sys.argv[1]
+    sys.argv = [target]
+    if target.endswith(".py"):
+        runpy.run_path(target, run_name="__main__")
+    else:
+        runpy.run_module(target, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _main()
