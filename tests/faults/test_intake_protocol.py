@@ -452,8 +452,14 @@ async def test_13_to_17_what_the_protocol_forbids_is_aborted(what: str) -> None:
         await peer.associate()
         await peer.send(data)
         await aborted(peer, wire.abort_as_provider(reason))
-        await peer.rest()
         assert [alert.kind for alert in scene.alerts] == [AlertKind.PROTOCOL_VIOLATED]
+
+
+async def test_an_aborted_peer_that_does_not_close_is_closed() -> None:
+    async with intake() as scene, attacked(scene) as port, connected(port) as peer:
+        await peer.associate()
+        await peer.send(b"\x42" * 10)
+        assert await peer.rest() == wire.abort_as_provider(1)
 
 
 async def test_13_control_a_pdu_as_long_as_negotiated_is_taken() -> None:
