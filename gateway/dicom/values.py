@@ -12,7 +12,7 @@ from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
 
-__all__ = ["MAX_DS", "MAX_UID", "code_strings", "decimals", "decoded", "integers", "uid"]
+__all__ = ["MAX_DS", "MAX_UID", "decimals", "decoded", "integers", "uid"]
 
 MAX_UID: Final = 64
 MAX_DS: Final = 16
@@ -21,7 +21,6 @@ _MAX_IS: Final = 12
 _UID = re.compile(rb"[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _DS = re.compile(rb" *[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *").fullmatch
 _IS = re.compile(rb" *[+-]?[0-9]+ *").fullmatch
-_CS = re.compile(rb"[A-Z0-9 _]*").fullmatch
 _FRAGMENTS = re.compile(rb"\x1b[^\x1b]*|[^\x1b]+").findall
 _KEEP_ESCAPE: Final = ("iso2022_jp", "iso2022_jp_2", "iso_ir_58")
 """Codecs of Python that expect the escape sequence (PS3.3 C.12.1.1.2)."""
@@ -57,17 +56,6 @@ def integers(raw: bytes, count: int | None = None) -> tuple[int, ...] | None:
     return numbers if all(-(2**31) <= number < 2**31 for number in numbers) else None
 
 
-def code_strings(raw: bytes) -> tuple[str, ...] | None:
-    """Values of VR CS, stripped of the spaces around them; each of at most 16 characters."""
-    if not raw.rstrip(b"\0 "):
-        return ()
-    parts = tuple(part.strip(b" ") for part in raw.rstrip(b"\0").split(b"\\"))
-    for part in parts:
-        if len(part) > 16 or not _CS(part):
-            return None
-    return tuple(part.decode("ascii") for part in parts)
-
-
 def decoded(raw: bytes, specific_character_set: Sequence[str]) -> str:
     """Text in the dataset's character set (PS3.5 6.1.2), never failing.
 
@@ -91,8 +79,10 @@ def decoded(raw: bytes, specific_character_set: Sequence[str]) -> str:
         encoding = first
         if fragment[:1] == b"\x1b":
             escape = fragment[: 4 if fragment[1:3] in (b"$(", b"$)") else 3]
-            encoding = CODES_TO_ENCODINGS.get(escape, first)
-            if encoding not in _KEEP_ESCAPE:
+            encoding = CODES_TO_ENCODINGS.get(escape, "")
+            if not encoding:
+                encoding, fragment = first, fragment[1:]
+            elif encoding not in _KEEP_ESCAPE:
                 fragment = fragment[len(escape) :]
         parts.append(fragment.decode(encoding, "replace"))
     return "".join(parts)
