@@ -265,7 +265,7 @@ class _Restoration:
             expectation.series_instance_uid,
             expectation.frame_of_reference_uid,
         }
-        intended = {uid.encode() for uid in self._originals.values()}
+        intended = {uid.encode() for uid in self._originals.values() if uid not in uids}
         code = expectation.patient_id.lower().encode()
         for number, element in elements.items():
             runs = set(_RUN.findall(element)) - intended
