@@ -234,7 +234,7 @@ def _are_numbers(value: bytes, vr: bytes, most: int) -> bool:
         return False
     form = DECIMAL if vr == b"DS" else _INTEGER
     numbers = value.split(b"\\") if value else []
-    return len(numbers) <= most and all(len(one) <= 16 and form.fullmatch(one) for one in numbers)
+    return len(numbers) <= most and all(len(one.strip(b" ")) <= 16 and form.fullmatch(one) for one in numbers)
 
 
 def _is_pseudonymous(value: bytes) -> bool:
