@@ -192,6 +192,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The file cannot be read, or is no DICOM file: its preamble or file meta information is broken.",
         "Check the path and its permissions; have the image exported again as a DICOM Part 10 file.",
     ),
+    "RECORD_REFUSED": Explanation(
+        "The clerk refused a record, because it holds something that may not be on the disk.",
+        "This is a fault of the gateway: report it. What the record was about was not written.",
+    ),
     # Intake: answered to the sender
     "DATASET_UNPARSABLE": Explanation(
         "The dataset's encoding is broken: a length, a VR or a sequence does not fit its bytes.",

@@ -1,0 +1,235 @@
+"""The ledger's chain, and the search for everything that can be wrong with it (R33).
+
+Each entry carries the SHA-256 of the entry before it, so that whatever is changed, removed or exchanged breaks the
+chain. Who can write the file could compute a new chain; therefore the vault signs its head, with an Ed25519 key that
+comes from the clinic key and that the clerk never has. The signatures stand in the chain, and the last one also in a
+file of its own, which tells how long the ledger was. An older copy of both files together is noticed only by someone
+who noted a later head: the log tells it at each signature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.clerk.fields import Count, Digest
+from gateway.clerk.journal import NOTHING, Epoch, Mark
+from gateway.clerk.lines import Line, Scan, scan
+from gateway.clerk.records import Damaged, LedgerFault, LedgerSealed, Record, write_record
+
+FILE_NAME: Final = "ledger"
+START: Final = "0" * 64
+"""What the first entry follows."""
+_SEAL_LABEL: Final = b"contourgate ledger seal 1\0"
+
+
+_PLACE: Final = re.compile(
+    rb'\{"previous":"(?P<previous>[0-9a-f]{64})","entry":(?P<entry>\d{1,16}),'
+    rb'"epoch":"(?P<epoch>[0-9a-f]{16})","number":(?P<number>\d{1,16}),'
+    rb'"record":\{.*"kind":"(?:(?P<kind>seal|damaged)|\w+)".*\}\}'
+)
+"""An entry is read with this, not as JSON, because there may be millions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the ledger ends."""
+
+    entries: int
+    digest: str
+    """SHA-256 of the last entry, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a ledger, and where."""
+
+    kind: LedgerFault
+    entry: int
+    """The first entry that is wrong or missing, from 1."""
+    offset: int
+    """Where that is in the file, bytes."""
+    is_recorded: bool = False
+    """Whether the clerk noticed it at the time and wrote it into the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found."""
+
+    head: Head
+    last: Mark
+    """Up to where the vault's records are in it."""
+    signed_entries: int
+    """How many entries the last signature covers; later ones are chained but not yet signed."""
+    faults: tuple[Fault, ...]
+    torn: int
+    """Bytes at the end that a crash cut off: no fault."""
+
+
+class LedgerEntry(BaseModel):
+    """A record in the chain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    previous: Digest
+    entry: Count
+    epoch: Epoch
+    number: Count
+    record: Annotated[Record, Field(discriminator="kind")]
+
+    def text(self) -> bytes:
+        """As one line."""
+        start = f'{{"previous":"{self.previous}","entry":{self.entry},"epoch":"{self.epoch}",'
+        return f'{start}"number":{self.number},"record":'.encode("ascii") + write_record(self.record) + b"}"
+
+
+def sealed_text(entries: int, head: str, at: datetime) -> bytes:
+    """What the vault signs.
+
+    Parameters
+    ----------
+    entries : int
+        How many entries there are.
+    head : str
+        SHA-256 of the last one, hexadecimal.
+    at : datetime
+    """
+    return _SEAL_LABEL + entries.to_bytes(8) + bytes.fromhex(head) + at.isoformat().encode("ascii")
+
+
+def verify(
+    data: bytes,
+    sealed_head: LedgerSealed | None = None,
+    keys: Sequence[Ed25519PublicKey] = (),
+    noted: Head | None = None,
+) -> Verdict:
+    """Look for everything that can be wrong with a ledger.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    sealed_head : LedgerSealed, optional
+        What the file of the last signature holds.
+    keys : sequence of Ed25519PublicKey
+        The vault's, one for each clinic key there was; without any no signature is checked, only what was signed.
+    noted : Head, optional
+        A head that somebody noted elsewhere; the ledger must still contain it.
+    """
+    return Verification(scan(data), keys).verdict(sealed_head, noted)
+
+
+class Verification:
+    """One walk along a ledger.
+
+    Parameters
+    ----------
+    found : Scan
+    keys : sequence of Ed25519PublicKey
+    """
+
+    def __init__(self, found: Scan, keys: Sequence[Ed25519PublicKey]) -> None:
+        self._found = found
+        self._keys = keys
+        self._faults: list[Fault] = []
+        self._digests: dict[int, str] = {0: START}
+        self._next = 1
+        self._previous: str | None = START
+        """None after a damaged line, whose true digest nobody knows."""
+        self._last = NOTHING
+        self._seals = 0
+        self._signed_entries = 0
+        self._recorded: set[tuple[LedgerFault, int]] = set()
+
+    def verdict(self, sealed_head: LedgerSealed | None, noted: Head | None) -> Verdict:
+        """Walk to the end; see `verify`."""
+        places: dict[int, Line | None] = {line.offset: line for line in self._found.lines}
+        places.update(dict.fromkeys(self._found.damaged))
+        for offset, line in sorted(places.items()):
+            if line is None:
+                self._fault(LedgerFault.LINE_DAMAGED, self._next, offset)
+                self._next += 1
+                self._previous = None
+            else:
+                self._step(line)
+        end = self._found.size
+        if sealed_head is not None:
+            self._check_seal(sealed_head, end)
+        elif self._seals > 1:  # the first one may have been cut off by a crash
+            self._fault(LedgerFault.HEAD_MISSING, self._next, end)
+        if noted is not None:
+            self._check_contains(noted, end)
+        return Verdict(
+            head=Head(self._next - 1, self._previous or START),
+            last=self._last,
+            signed_entries=self._signed_entries,
+            faults=tuple(
+                replace(fault, is_recorded=(fault.kind, fault.entry) in self._recorded)
+                for fault in self._faults
+            ),
+            torn=self._found.torn,
+        )
+
+    def _step(self, line: Line) -> None:
+        match = _PLACE.match(line.text)
+        number = int(match["entry"]) if match else self._next
+        follows = self._previous is None or (
+            match is not None and match["previous"].decode() == self._previous
+        )
+        if match is None or number != self._next or not follows:
+            self._fault(LedgerFault.CHAIN_BROKEN, min(number, self._next), line.offset)
+        self._digests[number] = line.digest
+        self._previous = line.digest
+        self._next = number + 1
+        if match is None:
+            return
+        self._last = Mark(match["epoch"].decode(), int(match["number"]))
+        if match["kind"]:
+            self._read_own(line)
+
+    def _read_own(self, line: Line) -> None:
+        try:
+            record = LedgerEntry.model_validate_json(line.text).record
+        except ValidationError:
+            self._fault(LedgerFault.LINE_DAMAGED, self._next - 1, line.offset)
+            return
+        if isinstance(record, LedgerSealed):
+            self._seals += 1
+            self._check_seal(record, line.offset)
+        elif isinstance(record, Damaged) and record.file == FILE_NAME:
+            self._recorded.add((record.fault, record.entry))
+
+    def _check_seal(self, seal: LedgerSealed, offset: int) -> None:
+        if self._keys and not any(_is_signed(seal, key) for key in self._keys):
+            self._fault(LedgerFault.SEAL_INVALID, self._signed_entries + 1, offset)
+            return
+        if self._check_contains(Head(seal.entries, seal.head), offset):
+            self._signed_entries = max(self._signed_entries, seal.entries)
+
+    def _check_contains(self, head: Head, offset: int) -> bool:
+        if head.entries >= self._next:
+            self._fault(LedgerFault.TRUNCATED, self._next, offset)
+        elif self._digests.get(head.entries) != head.digest:
+            self._fault(LedgerFault.SEAL_MISMATCH, self._signed_entries + 1, offset)
+        else:
+            return True
+        return False
+
+    def _fault(self, kind: LedgerFault, entry: int, offset: int) -> None:
+        self._faults.append(Fault(kind, entry, offset))
+
+
+def _is_signed(seal: LedgerSealed, key: Ed25519PublicKey) -> bool:
+    try:
+        key.verify(bytes.fromhex(seal.signature), sealed_text(seal.entries, seal.head, seal.at))
+    except InvalidSignature:
+        return False
+    return True

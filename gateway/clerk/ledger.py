@@ -1,0 +1,152 @@
+"""The audit ledger: evidence that cannot be altered unnoticed (R33).
+
+Each entry carries the SHA-256 of the entry before it; the vault's signatures stand among them, and the last one also
+in a file of its own: see `gateway.clerk.chain`. What is found wrong is written into the ledger itself, so that it
+stays known, and the chain goes on from there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from gateway.clerk.chain import FILE_NAME, Fault, Head, LedgerEntry, Verification
+from gateway.clerk.journal import Entry, Mark, is_new
+from gateway.clerk.lines import LineFile, replace_file
+from gateway.clerk.records import Damaged, LedgerFault, LedgerSealed, Record, read_record, write_record
+
+HEAD_FILE_NAME: Final = "ledger.head"
+
+
+def read_sealed_head(folder: Path) -> LedgerSealed | None:
+    """The last signature, from its own file; None where that is missing or damaged."""
+    try:
+        record = read_record((folder / HEAD_FILE_NAME).read_bytes(), None)
+    except (FileNotFoundError, ValidationError):
+        return None
+    return record if isinstance(record, LedgerSealed) else None
+
+
+class Ledger:
+    """The ledger, open for appending.
+
+    Parameters
+    ----------
+    folder : Path
+    now : callable
+        The time, for what the clerk itself has to tell.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read and written now.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._folder: Final = folder
+        self._now = now
+        self._file = LineFile(folder / FILE_NAME)
+        self._sealed = read_sealed_head(folder)
+        self._head_is_written = True
+        self.damage: Final[list[Damaged]] = []
+        """What was found wrong and was not known before; whoever tells it clears it."""
+        self._take_up()
+
+    @property
+    def head(self) -> Head:
+        """Where it ends."""
+        return self._head
+
+    @property
+    def last(self) -> Mark:
+        """Up to where records were written."""
+        return self._last
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Append the records that belong here and are new; they are on the disk when this returns.
+
+        Raises
+        ------
+        OSError
+            Then call it again with the same entries: those that are written are not written twice.
+        """
+        new = [
+            (entry.mark, entry.record)
+            for entry in entries
+            if entry.record is not None and entry.record.is_evidence and is_new(entry.mark, self._last)
+        ]
+        if new:
+            try:
+                self._append(new)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+                self._reopen()
+                self._append(new)
+        if not self._head_is_written and self._sealed is not None:
+            replace_file(self._folder / HEAD_FILE_NAME, write_record(self._sealed) + b"\n")
+            self._head_is_written = True
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Append what the clerk itself has to tell.
+
+        Raises
+        ------
+        OSError
+        """
+        self._append([(self._last, record) for record in records])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _take_up(self, *known: Fault) -> None:
+        verdict = Verification(self._file.found, ()).verdict(self._sealed, None)
+        self._head, self._last = verdict.head, verdict.last
+        faults = [*known, *(fault for fault in verdict.faults if not fault.is_recorded)]
+        if faults:
+            signed = self._sealed.entries if self._sealed else 0
+            told = [
+                Damaged(
+                    at=self._now(),
+                    file=FILE_NAME,
+                    fault=f.kind,
+                    entry=f.entry,
+                    offset=f.offset,
+                    signed_entries=signed,
+                )
+                for f in faults
+            ]
+            self.add(told)
+            self.damage.extend(told)
+
+    def _reopen(self) -> None:
+        known = Fault(LedgerFault.CHANGED_MEANWHILE, self._head.entries, self._file.size)
+        renewed = LineFile(self._folder / FILE_NAME)
+        self._file.close()
+        self._file = renewed
+        self._take_up(known)
+
+    def _append(self, records: Sequence[tuple[Mark, Record]]) -> None:
+        head, texts = self._head, []
+        for mark, record in records:
+            entry = LedgerEntry(
+                previous=head.digest,
+                entry=head.entries + 1,
+                epoch=mark.epoch,
+                number=mark.number,
+                record=record,
+            )
+            texts.append(entry.text())
+            head = Head(head.entries + 1, hashlib.sha256(texts[-1]).hexdigest())
+        self._file.append(texts)
+        self._head, self._last = head, records[-1][0]
+        for _, record in records:
+            if isinstance(record, LedgerSealed):
+                self._sealed, self._head_is_written = record, False
