@@ -26,7 +26,8 @@ _NUMBER_VRS: Final = frozenset({"DS", "IS", "US", "SS", "US or SS", "UL", "SL", 
 _BOUNDED_VRS: Final = frozenset({"UL", "SL", "FL", "FD"})
 """Wide enough to carry text in disguise, so that a range is demanded."""
 _CODE_VRS: Final = frozenset({"CS", "SH", "LO"})
-_PSEUDONYM_VRS: Final = frozenset({"PN", "LO", "SH"})
+_PATIENT: Final = (0x00100010, 0x00100020)
+"""PatientName and PatientID."""
 _CONSTANT_VRS: Final = frozenset({"CS", "LO", "SH", "DS", "IS"})
 
 _NEEDED_OF_BOTH: Final = {
@@ -151,7 +152,6 @@ def _check_form(profile: Declared, attribute: Attribute) -> None:
     allowed = {
         Action.NUMBER: _NUMBER_VRS,
         Action.CODE: _CODE_VRS,
-        Action.PSEUDONYM: _PSEUDONYM_VRS,
         Action.UID: frozenset({"UI"}),
         Action.CONSTANT: _CONSTANT_VRS | ({"UI"} if tag == 0x00080016 else frozenset()),
     }.get(action)
@@ -159,6 +159,8 @@ def _check_form(profile: Declared, attribute: Attribute) -> None:
         _dishonest(profile, tag, "this action does not suit the VR")
     if action is Action.UID and tag == 0x00080016:
         _dishonest(profile, tag, "the SOP class is no identifier")
+    if action is Action.PSEUDONYM and tag not in _PATIENT:
+        _dishonest(profile, tag, "a pseudonym is for PatientName and PatientID")
     if action is Action.EMPTY and not attribute.type.startswith("2"):
         _dishonest(profile, tag, "empty is for types 2 and 2C")
     given = {
