@@ -109,7 +109,10 @@ class Toy:
 
     @property
     def identity(self) -> Identity:
-        return Identity.of(instance(self.images[0]))
+        return self.identity_in(implicit=False)
+
+    def identity_in(self, *, implicit: bool) -> Identity:
+        return Identity.of(instance(self.images[0], implicit=implicit))
 
     @property
     def originals(self) -> dict[str, str]:
