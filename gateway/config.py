@@ -175,10 +175,16 @@ class Rule(_Model):
     deliver_to: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
 
 
+Retention = Annotated[int, Field(ge=60, le=86400)]
+"""Seconds; the contourer deletes after 24 hours at the latest, sooner if the clinic says so (R7)."""
+
+
 class EmbeddedContourer(_Model):
     """A contourer of our own, started as a child on loopback over TLS with pinned keys."""
 
     kind: Literal["embedded"]
+    retention_s: Retention = 86400
+    """How long it may keep a passage that is not deleted before."""
 
 
 class SealedContourer(_Model):
@@ -192,6 +198,8 @@ class SealedContourer(_Model):
     client_key_file: File | None = None
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     """ISO 3166 code that the contourer must attest before anything is uploaded."""
+    retention_s: Retention = 86400
+    """How long it may keep a passage that is not deleted before."""
 
 
 class DicomwebContourer(_Model):
@@ -203,6 +211,8 @@ class DicomwebContourer(_Model):
     username: str | None = None
     password_file: File | None = None
     poll_s: Seconds = 2
+    orthanc_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """Where the store is an Orthanc: its REST interface, by which a passage is deleted; DICOMweb has no deletion."""
 
 
 Contourer = Annotated[EmbeddedContourer | SealedContourer | DicomwebContourer, Field(discriminator="kind")]

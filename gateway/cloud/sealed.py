@@ -65,7 +65,7 @@ class SealedContourer:
         self._metrics = metrics
         self._retention_s = retention_s
         self._companion = companion
-        self._transport = Transport(endpoint, patience or Patience(), metrics)
+        self._transport = Transport.pinned(endpoint, patience or Patience(), metrics)
         self._uplink = Uplink()
 
     @property

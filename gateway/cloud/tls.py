@@ -74,6 +74,19 @@ class Certificate:
         """The fingerprint."""
         return fingerprint(ssl.PEM_cert_to_DER_cert(self.certificate.decode("ascii")))
 
+    def check(self) -> None:
+        """Verify that the two belong together.
+
+        Raises
+        ------
+        ValueError
+            If they are not PEM, or the key is not the certificate's.
+        """
+        try:
+            self.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        except ssl.SSLError:
+            raise ValueError("not a certificate with its key") from None
+
     def load_into(self, context: ssl.SSLContext) -> None:
         """Give it to a context without a file on a disk: `ssl` reads only paths, so it gets one into memory.
 
@@ -85,7 +98,8 @@ class Certificate:
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         try:
             os.write(descriptor, self.certificate + self.key)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+            # An empty password, so that an enciphered key is an error and not a question on the terminal.
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
         finally:
             os.close(descriptor)
 

@@ -7,10 +7,11 @@ In: a method, a path, a body. Out: the answer, or one of three exceptions: `Cont
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 import tenacity
@@ -68,20 +69,51 @@ class Answer:
 
 
 class Transport:
-    """A pool of pinned connections to one contourer."""
+    """A pool of connections to one contourer.
 
-    def __init__(self, endpoint: Endpoint, patience: Patience, metrics: Metrics) -> None:
-        self._endpoint = endpoint
+    Parameters
+    ----------
+    url : str
+        Where paths begin.
+    patience : Patience
+    metrics : Metrics
+    tls : SSLContext
+        For `https:`.
+    pin : bytes, optional
+        SHA-256 of the certificate that the other side must show.
+    headers : mapping, optional
+        Of every request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        patience: Patience,
+        metrics: Metrics,
+        *,
+        tls: ssl.SSLContext,
+        pin: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
         self._patience = patience
         self._metrics = metrics
+        self._tls = tls
+        self._pin = pin
+        self._headers = headers
         self._session: aiohttp.ClientSession | None = None
-        self._tls = client_context(endpoint.certificate)
+
+    @classmethod
+    def pinned(cls, endpoint: Endpoint, patience: Patience, metrics: Metrics) -> Self:
+        """For a contourer that is known by its certificate and knows ours."""
+        pin = bytes.fromhex(endpoint.identity.certificate_sha256)
+        return cls(endpoint.url, patience, metrics, tls=client_context(endpoint.certificate), pin=pin)
 
     async def start(self) -> None:
         """Make the pool; nothing is connected yet."""
-        pin = aiohttp.Fingerprint(bytes.fromhex(self._endpoint.identity.certificate_sha256))
         connector = aiohttp.TCPConnector(
-            ssl=pin,  # compared after each handshake, before a request is sent
+            # Compared after each handshake, before a request is sent.
+            ssl=aiohttp.Fingerprint(self._pin) if self._pin is not None else True,
             limit=0,  # uploads are limited where they begin; a waiting poll must not take a place
             keepalive_timeout=_IDLE_S,
             ttl_dns_cache=30,
@@ -90,6 +122,7 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
             auto_decompress=False,
         )
 
@@ -178,7 +211,7 @@ class Transport:
         try:
             async with self._session.request(
                 method,
-                self._endpoint.url.rstrip("/") + path,
+                self._url + path,
                 data=body,
                 headers=headers,
                 params=query,

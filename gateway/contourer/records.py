@@ -47,7 +47,7 @@ class Records:
     def __call__(self, record: Record) -> None:
         """Write one."""
         record = {"at": moment(), **record}
-        _log.info("record", **record)
+        _log.info(record["event"], **{name: value for name, value in record.items() if name != "event"})
         if self._descriptor is not None:
             os.write(self._descriptor, json.dumps(record).encode("ascii") + b"\n")
             os.fdatasync(self._descriptor)
