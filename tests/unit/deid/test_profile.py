@@ -80,7 +80,7 @@ def test_without_a_text_gate_nothing_is_said_about_burned_in_text(site: Path) ->
 def test_a_site_may_add_what_identifies_nobody(site: Path) -> None:
     profile = extended(
         site,
-        "attributes:\n  ReconstructionDiameter: {type: 3, action: number, range: [0, 2000], reason: Our model asks for it}\n",
+        "attributes:\n  ReconstructionDiameter: {type: 3, action: number, range: [0, 2000], reason: Asked for}\n",
     )
     assert profile.attribute(0x00181100) is not None
     assert profile.modality == "CT"
@@ -104,14 +104,14 @@ def test_a_site_may_retain_characteristics_if_it_says_so(site: Path) -> None:
 
 
 def test_a_site_may_clean_a_description_if_it_says_so(site: Path) -> None:
-    text = "attributes:\n  SeriesDescription: {type: 3, action: code, values: [HEAD, THORAX], reason: Chooses the model}\n"
+    text = "attributes:\n  SeriesDescription: {type: 3, action: code, values: [HEAD, THORAX], reason: Chosen by}\n"
     refusal(site, text)
     assert extended(site, "options: [clean-descriptors]\n" + text).options == (Option.CLEAN_DESCRIPTORS,)
 
 
 DISHONEST = {
     "keeps a name": "PatientName: {type: 2, action: code, values: [SMITH], reason: no reason}",
-    "copies an institution's number": "InstitutionalDepartmentTypeCodeSequence: {type: 3, action: number, reason: none}",
+    "a sequence as a number": "InstitutionCodeSequence: {type: 3, action: number, reason: no reason}",
     "leaves a date": "StudyDate: {type: 2, action: number, reason: no reason}",
     "keeps the weight": "PatientWeight: {type: 3, action: number, reason: no reason}",
     "empties what must be removed": "SeriesDescription: {type: 2, action: empty, reason: no reason}",
