@@ -3,7 +3,7 @@
 # make test     every test but the benchmarks
 # make check    format, lint, types
 # make bench    the benchmarks
-# make lock     renew deploy/requirements.lock and deploy/requirements-bench.lock
+# make lock     renew the lock files in deploy/
 # make clean    remove what these targets made
 
 PYTHON ?= python3

@@ -1,4 +1,4 @@
-"""`gateway passages`, `release` and `cancel`: the console's API for people who like a terminal."""
+"""`gateway passages`, `release`, `cancel` and `ready`: the console's API for people who like a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
 
-__all__ = ["Console", "cancel", "passages", "release"]
+__all__ = ["Console", "cancel", "passages", "ready", "release"]
 
 _ANSWER_S: Final = 10.0
 _DECIDED: Final = {"release": "released", "cancel": "cancelled"}
@@ -104,6 +104,21 @@ def passages(config_file: Path, watch: bool, as_json: bool) -> None:
                 live.update(_table(console.passages()), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+@click.command()
+@config_option
+@click.pass_context
+def ready(ctx: click.Context, config_file: Path) -> None:
+    """Say whether the running gateway takes images now; exit code 1 if it does not."""
+    from gateway.config import load
+
+    status = Console.of(load(config_file)).status()
+    for reason in status["reasons"]:
+        click.echo(f"{reason['code']}: {reason['meaning']} {reason['hint']}")
+    if status["is_ready"]:
+        click.echo("ready")
+    ctx.exit(0 if status["is_ready"] else 1)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway.commands.passages import Console, cancel, passages, release
+from gateway.commands.passages import Console, cancel, passages, ready, release
 from gateway.console.views import passage_view
 from gateway.errors import PassageUnfit
 from gateway.passage import Passage, State
@@ -60,6 +60,29 @@ def test_a_decision_takes_the_beginning_of_one_id(
     assert CliRunner().invoke(command, ["", *options]).exit_code == 1  # both begin so
     assert CliRunner().invoke(command, ["x", *options]).exit_code == 1
     assert len(decided) == 1
+
+
+@pytest.mark.parametrize(
+    ("reasons", "exit_code", "said"),
+    [
+        ([], 0, "ready"),
+        (
+            [{"code": "DRAINING", "meaning": "It is being stopped.", "hint": "Wait."}],
+            1,
+            "DRAINING: It is being stopped. Wait.",
+        ),
+    ],
+)
+def test_ready_says_what_stands_in_the_way(
+    configuration: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    reasons: list[dict[str, str]],
+    exit_code: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr(Console, "status", lambda self: {"is_ready": not reasons, "reasons": reasons})
+    result = CliRunner().invoke(ready, ["-c", str(configuration.path)])
+    assert (result.exit_code, result.output.strip()) == (exit_code, said)
 
 
 def test_without_a_gateway_it_says_where_it_looked(configuration: Any) -> None:
