@@ -247,7 +247,7 @@ def _authorization(settings: Settings) -> dict[str, str]:
         return {}
     try:
         password = settings.password_file.read_text("utf-8").rstrip("\r\n")
-        return {"Authorization": aiohttp.BasicAuth(settings.username, password, "utf-8").encode()}
+        return {"Authorization": aiohttp.encode_basic_auth(settings.username, password)}
     except (OSError, ValueError):
         raise ConfigError("CONFIG_INVALID", key=Word("contourer.password_file")) from None
 

@@ -122,7 +122,7 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
+            headers={"Accept-Encoding": "identity", **(self._headers or {})},
             auto_decompress=False,
         )
 
