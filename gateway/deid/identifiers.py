@@ -134,7 +134,7 @@ def needles_of(vr: bytes, raw: bytes, character_sets: Iterable[Sequence[str]]) -
     wholes: set[str] = set()
     for text in texts if len(raw) <= _LONGEST_LIST else ():
         if vr in (b"DA", b"DT", b"TM"):
-            wholes.update(_times(text))
+            wholes.update(_times(vr, text))
         elif vr == b"PN":
             wholes.update(_names(text))
         else:
@@ -167,18 +167,18 @@ def _names(text: str) -> Iterator[str]:
                 yield from (first + between + second for between in ("", " ", "^", ",", ", ", "_", "-", "."))
 
 
-def _times(text: str) -> Iterator[str]:
-    """A date, a time or both, as people write them."""
+def _times(vr: bytes, text: str) -> Iterator[str]:
+    """A date (DA), a time of day (TM) or both (DT), as people write them."""
     for part in text.split("\\"):
-        part = part.strip()
-        yield part
+        yield part.strip()
         digits = "".join(filter(str.isdigit, re.split(r"[&+]", part)[0]))  # without the time zone
-        yield digits
-        yield from _dates(digits[:8])
-        for clock in (part[:6], digits[8:14]):
-            if len(clock) == 6 and clock.isdigit():
-                yield clock
-                yield f"{clock[:2]}:{clock[2:4]}:{clock[4:]}"
+        if vr != b"TM":
+            yield digits
+            yield from _dates(digits[:8])
+        clock = digits[:6] if vr == b"TM" else digits[8:14]
+        if len(clock) == 6:
+            yield clock
+            yield f"{clock[:2]}:{clock[2:4]}:{clock[4:]}"
 
 
 def _dates(digits: str) -> Iterator[str]:
