@@ -171,6 +171,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Restore the key from its backup and set mode 0600. Without the old key the pseudonyms of passages in "
         "flight cannot be computed again.",
     ),
+    "STATE_DIR_UNFIT": Explanation(
+        "The folder for the journal cannot be made or used.",
+        "Check `state_dir`: it must be a folder that the gateway's account may write.",
+    ),
     "LOCKDOWN_IMPOSSIBLE": Explanation(
         "The kernel or the account lacks a protection that keeps identities off the disk.",
         "Give the account what the README lists (kernel 5.13 or newer with Landlock, CAP_IPC_LOCK or an "
