@@ -76,10 +76,10 @@ def failure_of(error: BaseException) -> ContourerError:
     while cause is not None:  # aiohttp wraps what ssl says
         if isinstance(cause, ssl.SSLCertVerificationError | aiohttp.ServerFingerprintMismatch):
             return ContourerRefused("CONTOURER_UNTRUSTED", reason=Word("certificate"))
-        if isinstance(cause, ssl.SSLError) and cause.reason in _UNTRUSTING_ALERTS:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _UNTRUSTING_ALERTS:
             return ContourerRefused("CONTOURER_UNTRUSTED", reason=Word("handshake"))
         cause = cause.__cause__ or getattr(cause, "os_error", None)
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return ContourerRefused("CONTOURER_REFUSED", reason=Word("url"))
     if isinstance(error, TimeoutError):
         return _unavailable("timeout")

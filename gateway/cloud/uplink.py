@@ -16,6 +16,8 @@ FAST_BYTES_PER_S: Final = 100e6 / 8
 
 _SAMPLE_S: Final = 0.2
 _SAMPLE_BYTES: Final = 256 * 1024
+_SAMPLE_UPLOADS: Final = 8
+"""While others are under way, so many must have ended: what the others have sent so far is not in the count."""
 _WEIGHT: Final = 0.4
 
 
@@ -47,6 +49,7 @@ class Uplink:
         self._since = 0.0
         self._busy_s = 0.0
         self._bytes = 0
+        self._uploads = 0
         self.bytes_per_s: float | None = None
         """Smoothed; nothing, until enough was sent."""
 
@@ -59,15 +62,17 @@ class Uplink:
         try:
             yield
             self._bytes += size
+            self._uploads += 1
         finally:
             now = self._clock()
             self._busy_s += now - self._since
             self._since = now
             self._under_way -= 1
-            if self._busy_s >= _SAMPLE_S and self._bytes >= _SAMPLE_BYTES:
+            is_settled = self._under_way == 0 or self._uploads >= _SAMPLE_UPLOADS
+            if is_settled and self._busy_s >= _SAMPLE_S and self._bytes >= _SAMPLE_BYTES:
                 self._take(self._bytes / self._busy_s)
 
     def _take(self, sample: float) -> None:
         known = self.bytes_per_s
         self.bytes_per_s = sample if known is None else known + _WEIGHT * (sample - known)
-        self._busy_s, self._bytes = 0.0, 0
+        self._busy_s, self._bytes, self._uploads = 0.0, 0, 0
