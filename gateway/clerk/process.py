@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import select
 import signal
 import socket
@@ -215,7 +214,7 @@ class Clerk:
 
 
 def confine(folder: Path, waived: tuple[Protection, ...]) -> None:
-    """Give up the network and every file outside of a folder.
+    """Give up the network and every file outside of a folder, for reading too: the clinic key is not the clerk's.
 
     Raises
     ------
@@ -225,7 +224,7 @@ def confine(folder: Path, waived: tuple[Protection, ...]) -> None:
     memory.forbid_core_dumps()
     memory.forbid_foreign_readers()
     try:
-        landlock.deny_changes([folder, Path(os.devnull)], tcp=False)
+        landlock.deny_changes([folder], reading=False, tcp=False)
         seccomp.deny(seccomp.OPEN_SOCKETS)
     except OSError:
         if Protection.LANDLOCK not in waived:

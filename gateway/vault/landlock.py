@@ -44,6 +44,14 @@ class Files(IntFlag):
     """ABI 5."""
 
 
+class Reading(IntFlag):
+    """Rights over files that change nothing."""
+
+    EXECUTE = 1 << 0
+    READ_FILE = 1 << 2
+    READ_DIR = 1 << 3
+
+
 class Tcp(IntFlag):
     """Rights over TCP (`LANDLOCK_ACCESS_NET_*`); ABI 4."""
 
@@ -53,7 +61,9 @@ class Tcp(IntFlag):
 
 _SINCE: Final = {Files.REFER: 2, Files.TRUNCATE: 3, Files.IOCTL_DEV: 5}
 _TCP_SINCE: Final = 4
-OF_ONE_FILE: Final = Files.WRITE_FILE | Files.TRUNCATE | Files.IOCTL_DEV
+_OF_ONE_FILE: Final = (
+    Files.WRITE_FILE | Files.TRUNCATE | Files.IOCTL_DEV | Reading.EXECUTE | Reading.READ_FILE
+)
 """The rights that a rule on something other than a folder may name."""
 
 
@@ -72,13 +82,15 @@ def abi_version() -> int:
     return max(int(answer), 0)
 
 
-def deny_changes(writable: Iterable[Path], *, tcp: bool = True) -> int:
+def deny_changes(writable: Iterable[Path], *, reading: bool = True, tcp: bool = True) -> int:
     """Give up every right to create, write, truncate, remove or rename a file.
 
     Parameters
     ----------
     writable : iterable of Path
         Existing files and folders (with what is beneath) that stay writable.
+    reading : bool
+        Whether all other files may still be read and run.
     tcp : bool
         Whether TCP stays allowed; where the kernel cannot deny it, it stays.
 
@@ -99,10 +111,9 @@ def deny_changes(writable: Iterable[Path], *, tcp: bool = True) -> int:
     abi = abi_version()
     if abi == 0:
         raise OSError("no Landlock")
-    handled = Files(0)
-    for right in Files:
-        if _SINCE.get(right, 1) <= abi:
-            handled |= right
+    handled: int = sum(right for right in Files if _SINCE.get(right, 1) <= abi)
+    if not reading:
+        handled |= sum(Reading)
     handled_tcp = Tcp(0) if tcp or abi < _TCP_SINCE else Tcp.BIND | Tcp.CONNECT
     attributes = _RulesetAttr(handled, handled_tcp)
     size = ctypes.sizeof(attributes) if abi >= _TCP_SINCE else _RulesetAttr.handled_access_fs.size
@@ -117,10 +128,10 @@ def deny_changes(writable: Iterable[Path], *, tcp: bool = True) -> int:
     return abi
 
 
-def _allow(ruleset: int, path: Path, handled: Files) -> None:
+def _allow(ruleset: int, path: Path, handled: int) -> None:
     beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        rights = handled if path.is_dir() else handled & OF_ONE_FILE
+        rights = handled if path.is_dir() else handled & _OF_ONE_FILE
         rule = _PathBeneathAttr(rights, beneath)
         _call(
             _ADD_RULE,
