@@ -6,6 +6,7 @@ not with the gateway's own reader, and the structure set is also given to dciodv
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -181,7 +182,12 @@ def _validated(stream: bytes) -> Check:
     program = shutil.which("dciodvfy")
     if program is None:
         return Check(name, None, "not installed (Debian: dicom3tools)")
-    done = subprocess.run([program], input=stream, capture_output=True, timeout=_VALIDATION_S, check=False)
+    # A file in memory: dciodvfy seeks, which it cannot in a pipe, and the patient's name belongs on no disk.
+    with open(os.memfd_create("structure set"), "w+b") as file:
+        file.write(stream)
+        file.seek(0)
+        done = subprocess.run([program], stdin=file, capture_output=True, timeout=_VALIDATION_S, check=False)
     said = (done.stdout + done.stderr).decode(errors="replace").splitlines()
     errors = [line for line in said if line.startswith("Error")]
-    return Check(name, bool(said) and not errors, f"{len(errors)} errors" if said else "it said nothing")
+    detail = "it said nothing" if not said else errors[0] if errors else ""
+    return Check(name, bool(said) and not errors, detail)

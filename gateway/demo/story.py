@@ -121,7 +121,8 @@ class Story:
             )
         self._say(f"the scanner stored {len(sent)} slices in {took:.1f} s; the gateway's stages:\n")
 
-        passage = self._follow(playground)
+        with self._terminal.status("…"):
+            passage = self._follow(playground)
         disclosure = disclosure_of(sent, config)
         self._side_by_side(disclosure)
         checks = (
