@@ -59,11 +59,11 @@ def three_levels_deep(canary: Canary) -> bytes:
 
 def sequence_as_un(canary: Canary) -> bytes:
     inside = implicit(0x00100010, value(canary))
-    return inserted(PLAIN, sequence(0x00400275, item(inside, delimited=True), delimited=True, vr=b"UN"))
+    return inserted(PLAIN, sequence(0x00400260, item(inside, delimited=True), delimited=True, vr=b"UN"))
 
 
 def sequence_as_opaque_un(canary: Canary) -> bytes:
-    return inserted(PLAIN, sequence(0x00400275, item(implicit(0x00100010, value(canary))), vr=b"UN"))
+    return inserted(PLAIN, sequence(0x00400260, item(implicit(0x00100010, value(canary))), vr=b"UN"))
 
 
 def private_block(canary: Canary) -> bytes:
@@ -73,7 +73,7 @@ def private_block(canary: Canary) -> bytes:
 
 def private_in_sequence(canary: Canary) -> bytes:
     block = element(0x00090010, b"LO", b"ACME") + element(0x00091001, b"PN", value(canary))
-    return inserted(PLAIN, sequence(0x00081140, item(block)))
+    return inserted(PLAIN, sequence(0x00400260, item(block)))
 
 
 def safe_private(canary: Canary) -> bytes:
@@ -144,7 +144,8 @@ CASES: dict[str, tuple[Canary, Made]] = {
     "2 a sequence sent as UN": (NAME, sequence_as_un),
     "2 a sequence sent as UN of defined length": (NAME, sequence_as_opaque_un),
     "3 a known attribute sent as UN": (NAME, put(0x00101040, b"UN")),
-    "4 an unknown attribute in an even group": (WORD, put(0x00100013, b"LO")),
+    "4 an unknown attribute in an even group": (WORD, put(0x00100019, b"LO")),
+    "4 an attribute newer than most tools": (WORD, put(0x00100013, b"LO")),
     "5 a private creator": (WORD, put(0x00090010, b"LO")),
     "5 a private block": (WORD, private_block),
     "6 a private element without creator": (WORD, put(0x00091001, b"LO")),
@@ -181,7 +182,7 @@ CASES: dict[str, tuple[Canary, Made]] = {
     "26 a nested change of character set": (NAME, nested_character_set),
     "26 bytes that the character set does not allow": (WORD, invalid_bytes),
     "27 a DT with a time zone": (DATE, with_time_zone),
-    "27 a DA attribute that the table does not list": (DATE, put(0x00189701, b"DA")),
+    "27 a DA attribute that the table does not list": (DATE, put(0x00144076, b"DA")),
     "27 a date inside text": (DATE, date_in_text),
     "30 an image that says that it is de-identified": (NAME, de_identified_by_its_own_word),
     "39 a character set that is a name": (WORD, put(0x00080005, b"CS")),
