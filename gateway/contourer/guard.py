@@ -166,7 +166,10 @@ def _method_codes(elements: Mapping[int, _Element]) -> Iterator[bytes]:
         if data[at : at + 4] != b"\xfe\xff\x00\xe0" or len(data) - at < 8:
             raise _Unreadable(_METHOD_CODES)
         (length,) = struct.unpack_from("<I", data, at + 4)
-        item = {part.tag: part.value.rstrip(b" ") for part in _elements(data[at + 8 : at + 8 + length])}
+        try:
+            item = {part.tag: part.value.rstrip(b" ") for part in _elements(data[at + 8 : at + 8 + length])}
+        except _Unreadable:
+            raise _Unreadable(_METHOD_CODES) from None
         at += 8 + length
         value = item.pop(0x00080100, b"")
         sound = (
