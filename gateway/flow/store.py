@@ -207,7 +207,9 @@ class Deliveries:
 
         trying = AsyncRetrying(
             retry=retry_if_exception_type(PeerError),
-            wait=wait_exponential_jitter(patience.first_s, patience.longest_s, jitter=patience.first_s),
+            wait=wait_exponential_jitter(
+                multiplier=patience.first_s, max=patience.longest_s, jitter=patience.first_s
+            ),
             before_sleep=note,
             sleep=line.sleep,
             reraise=True,
