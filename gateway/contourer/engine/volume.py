@@ -1,10 +1,11 @@
 """The slices of a series as one block of voxels along the patient's axes.
 
 In: decoded slices in any order. Out: a `Volume` whose first axis grows to the head, the second to the back, the third
-to the patient's left, whichever way the matrix lay, so that left is left in everything that follows.
+to the patient's left, whichever way the matrix lay, so that left is left in everything that follows. MR that was not
+cut axially keeps its own axes: only its outer contour is sought, which has no left.
 
-Refuses fewer than three slices, slices that are not axial or were taken with a tilted gantry, and slices that do not
-belong together.
+Refuses a single slice, CT slices that are not axial or were taken with a tilted gantry, and slices that do not belong
+together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gateway.errors import ContourerRefused
 
 __all__ = ["ImageReference", "Volume", "assemble"]
 
-_FEWEST_SLICES: Final = 3
+_FEWEST_SLICES: Final = 2
 _TILT_DEGREES: Final = 1.0
 """How far the slices may lean before they no longer count as axial."""
 _SAME_MM: Final = 0.01
@@ -38,11 +39,11 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A series of axial slices."""
+    """A series of parallel slices."""
 
     modality: str
     voxels: NDArray[np.int16]
-    """(slices, rows, columns), growing to the head, the back and the patient's left."""
+    """(slices, rows, columns); where axial, growing to the head, the back and the patient's left."""
     first_voxel_mm: NDArray[np.float64]
     """(slices, 3): the centre of voxel (k, 0, 0)."""
     row_step_mm: NDArray[np.float64]
@@ -109,12 +110,12 @@ def assemble(slices: Sequence[Slice]) -> Volume:
         raise ContourerRefused("TOO_FEW_SLICES", slices=len(slices))
     _check_alike(slices)
     head = slices[0]
-    normal = _axial_normal(head)
+    normal, is_axial = _normal(head)
     order = sorted(range(len(slices)), key=lambda i: float(slices[i].position_mm @ normal))
     positions = np.stack([slices[i].position_mm for i in order])
     _check_stack(positions, normal)
 
-    turned, corner, back, left = _along_patient_axes(head)
+    turned, corner, back, left = _along_patient_axes(head) if is_axial else _as_they_lie(head)
     row_mm, column_mm = head.spacing_mm
     shift = corner[0] * column_mm * head.row_cosines + corner[1] * row_mm * head.column_cosines
     first = turned(head.pixels)
@@ -152,24 +153,26 @@ def _check_alike(slices: Sequence[Slice]) -> None:
         raise ContourerRefused("INSTANCE_CONFLICT")
 
 
-def _axial_normal(head: Slice) -> NDArray[np.float64]:
-    """Tell the slices' normal, turned to the head.
+def _normal(head: Slice) -> tuple[NDArray[np.float64], bool]:
+    """Tell the slices' normal, turned to the head where it leads there, and whether it is axial.
 
     Raises
     ------
     ContourerRefused
-        ORIENTATION_UNSUITABLE, where it leans from the patient's long axis or the axes are not orthonormal.
+        ORIENTATION_UNSUITABLE, where a CT leans from the patient's long axis or the axes are not orthonormal.
     """
     row, column = head.row_cosines, head.column_cosines
     lengths = np.array([np.linalg.norm(row), np.linalg.norm(column), 1 + abs(row @ column)])
     if not np.allclose(lengths, 1, atol=1e-3):
         raise ContourerRefused("ORIENTATION_UNSUITABLE")
     normal = np.cross(row, column)
-    normal = normal / np.linalg.norm(normal) * (1 if normal[2] > 0 else -1)
-    tilt = np.degrees(np.arccos(min(1.0, float(normal[2]))))
-    if tilt > _TILT_DEGREES or abs(head.gantry_tilt_degrees) > _TILT_DEGREES:
+    steepest = int(np.abs(normal).argmax())
+    normal = normal / np.linalg.norm(normal) * (1 if normal[steepest] > 0 else -1)
+    tilt = np.degrees(np.arccos(min(1.0, abs(float(normal[2])))))
+    is_axial = bool(tilt <= _TILT_DEGREES and abs(head.gantry_tilt_degrees) <= _TILT_DEGREES)
+    if head.modality == "CT" and not is_axial:
         raise ContourerRefused("ORIENTATION_UNSUITABLE")
-    return np.asarray(normal)
+    return np.asarray(normal), is_axial
 
 
 def _check_stack(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
@@ -184,6 +187,12 @@ def _check_stack(positions: NDArray[np.float64], normal: NDArray[np.float64]) ->
 
 
 Turn = Callable[[NDArray[np.int16]], NDArray[np.int16]]
+
+
+def _as_they_lie(head: Slice) -> tuple[Turn, tuple[int, int], NDArray[np.float64], NDArray[np.float64]]:
+    """Lay the matrices as they are; see `_along_patient_axes`."""
+    row_mm, column_mm = head.spacing_mm
+    return lambda matrix: matrix, (0, 0), head.column_cosines * row_mm, head.row_cosines * column_mm
 
 
 def _along_patient_axes(
