@@ -90,7 +90,7 @@ class ClerkLink:
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self._key = key
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._paused, self._resumed, self._damaged, self._waited = paused, resumed, damaged, waited
         self._epoch = secrets.token_hex(8)
         self._number = 0
@@ -169,17 +169,22 @@ class ClerkLink:
             if self._seal(receipt):
                 await self._in_time(receipt)
         finally:
-            loop = asyncio.get_running_loop()
-            for timer in (self._watch, self._seal_timer):
-                if timer is not None:
-                    timer.cancel()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the clerk at once; what has no receipt may be written or not."""
+        loop = asyncio.get_running_loop()
+        for timer in (self._watch, self._seal_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._socket.fileno() >= 0:
             loop.remove_reader(self._socket)
             loop.remove_writer(self._socket)
-            self._socket.close()
+        self._socket.close()
 
     async def _in_time(self, answer: asyncio.Future[_T]) -> _T:
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self.deadline_s):
                 return await asyncio.shield(answer)
         except TimeoutError:
             raise GatewayError("CLERK_LOST") from None

@@ -98,11 +98,10 @@ class Clerk:
 
     def run(self) -> None:
         """Work until the vault's end is closed."""
-        with contextlib.suppress(BrokenPipeError):
-            self._send(Hello())
+        self._send(Hello())
+        self._write()
+        while self._receive():
             self._write()
-            while self._receive():
-                self._write()
         self._write()
 
     def _receive(self) -> bool:
@@ -210,7 +209,8 @@ class Clerk:
             self._send(Health(trouble=trouble))
 
     def _send(self, message: ToVault) -> None:
-        self._vault.send(pack(message))
+        with contextlib.suppress(BrokenPipeError):  # nobody reads; what was sent is still to be written
+            self._vault.send(pack(message))
 
 
 def confine(folder: Path, waived: tuple[Protection, ...]) -> None:
