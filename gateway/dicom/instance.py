@@ -11,49 +11,23 @@ not fill the matrix. Other objects than CT and MR images get 0x0122.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from pydicom.tag import BaseTag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
 from gateway.dicom import values
+from gateway.dicom.first_level import RESTORED, FirstLevel, mismatch
 from gateway.dicom.walk import Elements, WalkLimits, walk
 from gateway.errors import IntakeError
 
 __all__ = ["MODALITIES", "RESTORED", "Instance", "parse_instance"]
 
-DOES_NOT_MATCH: Final = 0xA900
-"""C-STORE status "Error: Data Set does not match SOP Class"."""
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """C-STORE status "Refused: SOP Class not supported" (PS3.7 C.5.6)."""
 
 MODALITIES: Final = {str(CTImageStorage): "CT", str(MRImageStorage): "MR"}
 """The SOP classes that are taken, and the Modality that each demands."""
-
-RESTORED: Final[dict[int, tuple[bytes, int]]] = {
-    0x00080005: (b"CS", 256),  # SpecificCharacterSet
-    0x00080020: (b"DA", 32),  # StudyDate
-    0x00080030: (b"TM", 64),  # StudyTime
-    0x00080050: (b"SH", 256),  # AccessionNumber
-    0x00080090: (b"PN", 1024),  # ReferringPhysicianName
-    0x00081030: (b"LO", 1024),  # StudyDescription
-    0x00100010: (b"PN", 1024),  # PatientName
-    0x00100020: (b"LO", 1024),  # PatientID
-    0x00100021: (b"LO", 1024),  # IssuerOfPatientID
-    0x00100030: (b"DA", 32),  # PatientBirthDate
-    0x00100032: (b"TM", 64),  # PatientBirthTime
-    0x00100040: (b"CS", 32),  # PatientSex
-    0x00200010: (b"SH", 256),  # StudyID
-}
-"""What the structure set gets back byte for byte: the VR that it must have and the most bytes that it may have.
-
-The bounds leave room for the longest value of PS3.5 table 6.2-1 in any character set with its escape sequences, and for
-senders that exceed it a little; they stop values that no TPS could import.
-"""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -155,33 +129,33 @@ def parse_instance(
     if transfer_syntax_uid not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
         raise IntakeError("TRANSFER_SYNTAX_NOT_SUPPORTED", SOP_CLASS_NOT_SUPPORTED)
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-    source = _Source(data, walk(data, implicit=implicit, limits=limits))
+    source = FirstLevel(data, walk(data, implicit=implicit, limits=limits))
 
     sop_class_uid = source.uid(0x00080016)
     if command_sop_class_uid not in (None, sop_class_uid):
-        raise _refusal("UID_MISMATCH", 0x00080016)
+        raise mismatch("UID_MISMATCH", 0x00080016)
     sop_instance_uid = source.uid(0x00080018)
     if command_sop_instance_uid not in (None, sop_instance_uid):
-        raise _refusal("UID_MISMATCH", 0x00080018)
+        raise mismatch("UID_MISMATCH", 0x00080018)
     if sop_class_uid not in MODALITIES:
         raise IntakeError("SOP_CLASS_NOT_SUPPORTED", SOP_CLASS_NOT_SUPPORTED)
     modality = source.required(0x00080060, b"CS").decode("ascii", "replace").strip("\0 ")
     if modality != MODALITIES[sop_class_uid]:
-        raise _refusal("MODALITY_MISMATCH", 0x00080060)
+        raise mismatch("MODALITY_MISMATCH", 0x00080060)
 
     source.check_restored()
     rows, columns = source.us(0x00280010), source.us(0x00280011)
     bits_allocated, bits_stored, is_signed = _pixel_format(source)
     pixel_start, pixel_stop = _pixels(source, rows * columns * bits_allocated // 8)
     if not rows or not columns:
-        raise _refusal("PIXELS_UNFIT", 0x00280010)
+        raise mismatch("PIXELS_UNFIT", 0x00280010)
 
     image_type = source.value(0x00080008, b"CS", _words) or ()
     position = source.value(0x00200032, b"DS", lambda raw: values.decimals(raw, 3))
     orientation = source.value(0x00200037, b"DS", lambda raw: values.decimals(raw, 6))
     spacing = source.value(0x00280030, b"DS", lambda raw: values.decimals(raw, 2))
     if spacing is not None and min(spacing) <= 0:
-        raise _refusal("VALUE_INVALID", 0x00280030)
+        raise mismatch("VALUE_INVALID", 0x00280030)
     thickness = source.value(0x00180050, b"DS", lambda raw: values.decimals(raw, 1))
     charsets = source.value(0x00080005, b"CS", _words) or ()
     return Instance(
@@ -211,118 +185,39 @@ def parse_instance(
     )
 
 
-def _pixel_format(source: _Source) -> tuple[int, int, bool]:
+def _pixel_format(source: FirstLevel) -> tuple[int, int, bool]:
     """Bits allocated, bits stored, whether values are signed; as PS3.3 C.8.2.1 and C.8.3.1 allow."""
     if source.us(0x00280002) != 1:  # SamplesPerPixel
-        raise _refusal("PIXELS_UNFIT", 0x00280002)
+        raise mismatch("PIXELS_UNFIT", 0x00280002)
     if source.required(0x00280004, b"CS").rstrip(b" \0") not in (b"MONOCHROME1", b"MONOCHROME2"):
-        raise _refusal("PIXELS_UNFIT", 0x00280004)
+        raise mismatch("PIXELS_UNFIT", 0x00280004)
     bits_allocated, bits_stored = source.us(0x00280100), source.us(0x00280101)
     if bits_allocated != 16:
-        raise _refusal("PIXELS_UNFIT", 0x00280100)
+        raise mismatch("PIXELS_UNFIT", 0x00280100)
     if not 1 <= bits_stored <= bits_allocated:
-        raise _refusal("PIXELS_UNFIT", 0x00280101)
+        raise mismatch("PIXELS_UNFIT", 0x00280101)
     if source.us(0x00280102) != bits_stored - 1:  # HighBit
-        raise _refusal("PIXELS_UNFIT", 0x00280102)
+        raise mismatch("PIXELS_UNFIT", 0x00280102)
     representation = source.us(0x00280103)
     if representation > 1:
-        raise _refusal("PIXELS_UNFIT", 0x00280103)
+        raise mismatch("PIXELS_UNFIT", 0x00280103)
     frames = source.value(0x00280008, b"IS", lambda raw: values.integers(raw, 1))
     if frames is not None and frames != (1,):
-        raise _refusal("PIXELS_UNFIT", 0x00280008)
+        raise mismatch("PIXELS_UNFIT", 0x00280008)
     return bits_allocated, bits_stored, representation == 1
 
 
-def _pixels(source: _Source, expected: int) -> tuple[int, int]:
+def _pixels(source: FirstLevel, expected: int) -> tuple[int, int]:
     """Where the pixels lie; `expected` is the number of bytes that the geometry asks for."""
     span = source.elements.spans.get(0x7FE00010)
     if span is None:
-        raise _refusal("ATTRIBUTE_MISSING", 0x7FE00010)
+        raise mismatch("ATTRIBUTE_MISSING", 0x7FE00010)
     vr, start, stop = span
     if vr not in (b"OW", b"OB"):
-        raise _refusal("VALUE_INVALID", 0x7FE00010)
+        raise mismatch("VALUE_INVALID", 0x7FE00010)
     if stop - start != expected + expected % 2:
-        raise _refusal("PIXELS_UNFIT", 0x7FE00010)
+        raise mismatch("PIXELS_UNFIT", 0x7FE00010)
     return start, start + expected
-
-
-class _Source:
-    """Values of the first level, with the refusals that belong to them."""
-
-    __slots__ = ("_data", "elements")
-
-    def __init__(self, data: bytes | bytearray | memoryview, elements: Elements) -> None:
-        self._data = data
-        self.elements = elements
-
-    def value(self, tag: int, vr: bytes, parse: Callable[[bytes], _T | None]) -> _T | None:
-        """A checked value; None where the element is absent or empty."""
-        span = self.elements.spans.get(tag)
-        if span is None:
-            return None
-        found, start, stop = span
-        if found != vr:
-            raise _refusal("VALUE_INVALID", tag)
-        raw = bytes(self._data[start:stop])
-        if not raw.strip(b"\0 "):
-            return None
-        value = parse(raw)
-        if value is None:
-            raise _refusal("VALUE_INVALID", tag)
-        return value
-
-    def required(self, tag: int, vr: bytes) -> bytes:
-        """A value field of at most 64 bytes that must be there."""
-        raw = self.value(tag, vr, _short)
-        if raw is None:
-            raise _refusal("ATTRIBUTE_MISSING", tag)
-        return raw
-
-    def us(self, tag: int) -> int:
-        """One unsigned short."""
-        span = self.elements.spans.get(tag)
-        if span is None:
-            raise _refusal("ATTRIBUTE_MISSING", tag)
-        vr, start, stop = span
-        if vr != b"US" or stop - start != 2:
-            raise _refusal("VALUE_INVALID", tag)
-        return self._data[start] | self._data[start + 1] << 8
-
-    def uid(self, tag: int, *, required: bool = True) -> str:
-        span = self.elements.spans.get(tag)
-        if span is None:
-            if required:
-                raise _refusal("ATTRIBUTE_MISSING", tag)
-            return ""
-        vr, start, stop = span
-        if vr != b"UI":
-            raise _refusal("VALUE_INVALID", tag)
-        if start == stop and not required:
-            return ""
-        uid = values.uid(bytes(self._data[start : min(stop, start + values.MAX_UID + 2)]))
-        if uid is None:
-            raise _refusal("UID_INVALID", tag)
-        return uid
-
-    def description(self, tag: int, charsets: tuple[str, ...]) -> str:
-        """Text for rules; of any VR, cut at 256 bytes."""
-        span = self.elements.spans.get(tag)
-        if span is None:
-            return ""
-        raw = bytes(self._data[span[1] : min(span[2], span[1] + 256)])
-        return values.decoded(raw, charsets).strip("\0 ")
-
-    def check_restored(self) -> None:
-        """Refuse what could not be given back byte for byte."""
-        spans = self.elements.spans
-        for tag, (vr, limit) in RESTORED.items():
-            span = spans.get(tag)
-            if span is not None and (span[0] != vr or span[2] - span[1] > limit):
-                raise _refusal("VALUE_INVALID", tag)
-
-
-def _short(raw: bytes) -> bytes | None:
-    return raw if len(raw) <= 64 else None
 
 
 def _words(raw: bytes) -> tuple[str, ...] | None:
@@ -330,7 +225,3 @@ def _words(raw: bytes) -> tuple[str, ...] | None:
     if len(raw) > 1024:
         return None
     return tuple(part.strip() for part in raw.decode("ascii", "replace").rstrip("\0").split("\\"))
-
-
-def _refusal(code: str, tag: int) -> IntakeError:
-    return IntakeError(code, DOES_NOT_MATCH, tag=BaseTag(tag))

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pydicom.datadict import DicomDictionary, RepeatersDictionary  # type: ignore[attr-defined]
 from pydicom.tag import BaseTag
 
+from gateway.dicom.dictionary import VRS, dictionary_vr
 from gateway.errors import Fact, IntakeError
 
 __all__ = ["CANNOT_UNDERSTAND", "Element", "Elements", "Leaf", "WalkLimits", "dictionary_vr", "walk"]
@@ -149,7 +149,7 @@ def walk(data: bytes | bytearray | memoryview, *, implicit: bool, limits: WalkLi
                 group, element, length = _IMPLICIT_HEAD(data, at)
                 tag = group << 16 | element
                 start = at + 8
-                vr = _DICTIONARY.get(tag) or dictionary_vr(tag)
+                vr = VRS.get(tag) or dictionary_vr(tag)
                 opens = vr == b"SQ" or length == _UNDEFINED
             else:
                 group, element, vr, length = _EXPLICIT_HEAD(data, at)
@@ -301,34 +301,6 @@ def _value(
     if reserved or (length == _UNDEFINED and form == _LONG):
         raise _unparsable(tag)
     return vr, at + 12, length
-
-
-def dictionary_vr(tag: int) -> bytes:
-    """The VR that PS3.6 gives a tag: the first where it gives several, `UN` where it gives none."""
-    vr = _DICTIONARY.get(tag)
-    if vr is None:
-        if tag & 0xFFFF == 0:
-            vr = b"UL"  # group length, retired
-        elif tag & 0x10000:
-            vr = b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b"UN"  # private creator
-        elif tag >> 24 in (0x50, 0x60, 0x7F):
-            vr = _REPEATERS.get(tag & 0xFF00FFFF, b"UN")
-        else:
-            vr = b"UN"
-    return vr
-
-
-def _first_vr(entry: str) -> bytes:
-    vr = entry[:2].encode()
-    return b"UN" if vr == b"NO" else vr  # "NONE": items and delimiters
-
-
-_DICTIONARY: Final = {tag: _first_vr(entry[0]) for tag, entry in DicomDictionary.items()}
-_REPEATERS: Final = {
-    int(mask.replace("x", "0"), 16): _first_vr(entry[0])
-    for mask, entry in RepeatersDictionary.items()
-    if mask[2:4] == "xx" and "x" not in mask[:2] + mask[4:]
-}
 
 
 def _refusal(code: str, **facts: Fact) -> IntakeError:
