@@ -25,6 +25,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from gateway.dicom.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from gateway.dicom.part10 import Part10
@@ -87,12 +88,10 @@ class Scu:
         deadline_s: float = 180,
     ) -> None:
         _keep_identifiers_out_of_logs()
-        self._ae = ApplicationEntity(ae_title)
-        self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        self._ae.connection_timeout = connect_s
-        self._ae.acse_timeout = self._ae.dimse_timeout = response_s
+        self._ae_title = ae_title
         self._tls = tls
+        self._connect_s = connect_s
+        self._response_s = response_s
         self._deadline_s = deadline_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scu")
 
@@ -159,7 +158,10 @@ class Scu:
         """
         if peer.tls and self._tls is None:
             raise ValueError("a peer with TLS needs our own certificate")
-        call = _Call(self._ae, peer, contexts, self._tls if peer.tls else None)
+        entity = _Entity(self._ae_title)
+        entity.connection_timeout = self._connect_s
+        entity.acse_timeout = entity.dimse_timeout = self._response_s
+        call = _Call(entity, peer, contexts, self._tls if peer.tls else None)
         running = asyncio.get_running_loop().run_in_executor(self._pool, call.run, work)
         try:
             async with asyncio.timeout(deadline_s or self._deadline_s):
@@ -177,17 +179,37 @@ class Scu:
         await asyncio.to_thread(self._pool.shutdown)
 
 
+class _Entity(ApplicationEntity):
+    """Our node in one call; it keeps hold of the socket, which pynetdicom drops unclosed when nobody answers."""
+
+    def __init__(self, ae_title: str) -> None:
+        super().__init__(ae_title)
+        self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self.sockets: list[socket.socket] = []
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> AssociationSocket:
+        transport = super()._create_socket(assoc, address, tls_args)
+        if transport.socket is not None:
+            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sockets.append(transport.socket)
+        return transport
+
+    def close_sockets(self) -> None:
+        """Close whatever is still open."""
+        for one in self.sockets:
+            one.close()
+
+
 class _Call:
     """One association from its connection to its end."""
 
     def __init__(
-        self,
-        ae: ApplicationEntity,
-        peer: Peer,
-        contexts: Sequence[PresentationContext],
-        tls: ssl.SSLContext | None,
+        self, entity: _Entity, peer: Peer, contexts: Sequence[PresentationContext], tls: ssl.SSLContext | None
     ) -> None:
-        self._ae = ae
+        self._entity = entity
         self._peer = peer
         self._contexts = list(contexts)
         self._tls = tls
@@ -196,31 +218,36 @@ class _Call:
         self._is_cut = False
 
     def run(self, work: _Work[_T]) -> _T:
-        """The thread's whole life."""
-        association = self._associate()
-        is_done = False
+        """Everything that the thread does."""
         try:
-            done = work(association)
-            is_done = True
+            association = self._associate()
+            is_done = False
+            try:
+                done = work(association)
+                is_done = True
+            finally:
+                if is_done:
+                    association.release()
+                else:
+                    _abandon(association)
+                association.join(_GRACE_S)
+            return done
         finally:
-            if is_done:
-                association.release()
-            else:
-                _abandon(association)
-            association.join(_GRACE_S)
-        return done
+            self._entity.close_sockets()
 
     def cut(self) -> None:
         """Cut the connection from another thread; whatever waits for the peer fails at once."""
         with self._lock:
             self._is_cut = True
+            for one in self._entity.sockets:  # one that still connects
+                _shut(one)
             if self._connection is not None:
                 _shut(self._connection)
 
     def _associate(self) -> Association:
         peer = self._peer
         try:
-            association = self._ae.associate(
+            association = self._entity.associate(
                 peer.host,
                 peer.port,
                 contexts=self._contexts,
@@ -246,7 +273,6 @@ class _Call:
         connection = None if transport is None else transport.socket
         if connection is None:
             return
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._connection = connection
             if self._is_cut:
