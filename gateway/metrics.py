@@ -22,13 +22,18 @@ class Metrics:
             "contourgate_associations_total", "Associations by their end.", ["source", "outcome"], registry=r
         )
         self.connections_refused_total = Counter(
-            "contourgate_connections_refused_total", "Connections that got no association.", ["reason"], registry=r
+            "contourgate_connections_refused_total",
+            "Connections that got no association.",
+            ["reason"],
+            registry=r,
         )
         self.aborts_total = Counter(
             "contourgate_aborts_total", "Associations that we aborted.", ["reason"], registry=r
         )
         self.certificate_not_after_seconds = Gauge(
-            "contourgate_certificate_not_after_seconds", "When our DICOM TLS certificate ends, Unix time.", registry=r
+            "contourgate_certificate_not_after_seconds",
+            "When our DICOM TLS certificate ends, Unix time.",
+            registry=r,
         )
         self.instances_total = Counter(
             "contourgate_instances_total", "C-STORE requests by answer.", ["source", "outcome"], registry=r
@@ -37,7 +42,10 @@ class Metrics:
             "contourgate_received_bytes_total", "Dataset bytes received.", ["source"], registry=r
         )
         self.store_seconds = Histogram(
-            "contourgate_store_seconds", "From the last fragment to the C-STORE response.", buckets=_SECONDS, registry=r
+            "contourgate_store_seconds",
+            "From the last fragment to the C-STORE response.",
+            buckets=_SECONDS,
+            registry=r,
         )
         self.passages = Gauge("contourgate_passages", "Passages in memory by state.", ["state"], registry=r)
         self.passages_ended_total = Counter(
@@ -45,19 +53,31 @@ class Metrics:
         )
         self.held_total = Counter("contourgate_held_total", "Passages held, by reason.", ["code"], registry=r)
         self.stage_seconds = Histogram(
-            "contourgate_stage_seconds", "Time a passage spent in a state.", ["state"], buckets=_SECONDS, registry=r
+            "contourgate_stage_seconds",
+            "Time a passage spent in a state.",
+            ["state"],
+            buckets=_SECONDS,
+            registry=r,
         )
         self.uploaded_bytes_total = Counter(
             "contourgate_uploaded_bytes_total", "Sealed bytes the contourer acknowledged.", registry=r
         )
         self.uplink_bytes_per_second = Gauge(
-            "contourgate_uplink_bytes_per_second", "Throughput to the contourer, measured on uploads.", registry=r
+            "contourgate_uplink_bytes_per_second",
+            "Throughput to the contourer, measured on uploads.",
+            registry=r,
         )
         self.contourer_errors_total = Counter(
-            "contourgate_contourer_errors_total", "Requests to the contourer that failed.", ["code"], registry=r
+            "contourgate_contourer_errors_total",
+            "Requests to the contourer that failed.",
+            ["code"],
+            registry=r,
         )
         self.deliveries_total = Counter(
-            "contourgate_deliveries_total", "Deliveries by destination and outcome.", ["destination", "outcome"], registry=r
+            "contourgate_deliveries_total",
+            "Deliveries by destination and outcome.",
+            ["destination", "outcome"],
+            registry=r,
         )
         self.deadline_passed_total = Counter(
             "contourgate_deadline_passed_total", "Passages late beyond their deadline.", registry=r
@@ -65,13 +85,21 @@ class Metrics:
         self.memory_budget_bytes = Gauge(
             "contourgate_memory_budget_bytes", "Memory that instances may take.", registry=r
         )
-        self.memory_used_bytes = Gauge("contourgate_memory_used_bytes", "Memory that instances take.", registry=r)
+        self.memory_used_bytes = Gauge(
+            "contourgate_memory_used_bytes", "Memory that instances take.", registry=r
+        )
         self.journal_seconds = Histogram(
-            "contourgate_journal_seconds", "From a record's writing to the clerk's receipt.", buckets=_SECONDS, registry=r
+            "contourgate_journal_seconds",
+            "From a record's writing to the clerk's receipt.",
+            buckets=_SECONDS,
+            registry=r,
         )
         self.event_loop_lag_seconds = Gauge(
             "contourgate_event_loop_lag_seconds", "How late the event loop last was.", registry=r
         )
         self.lockdown = Gauge(
-            "contourgate_lockdown", "1 where a protection is in force, 0 where waived.", ["protection"], registry=r
+            "contourgate_lockdown",
+            "1 where a protection is in force, 0 where waived.",
+            ["protection"],
+            registry=r,
         )

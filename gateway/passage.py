@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 
 from gateway.errors import GatewayError
 
@@ -66,7 +67,7 @@ ENDS: frozenset[State] = frozenset({State.DELIVERED, State.FAILED, State.CANCELL
 
 def _transitions() -> dict[State, frozenset[State]]:
     table: dict[State, frozenset[State]] = {end: frozenset() for end in ENDS}
-    for here, after in zip(WAY, WAY[1:], strict=False):
+    for here, after in pairwise(WAY):
         table[here] = frozenset({after, State.HELD, State.FAILED})
     table[State.HELD] = frozenset({*WAY[:-1], State.FAILED, State.CANCELLED})
     return table

@@ -17,7 +17,21 @@ from tests.running import Gateway, Storescp, running, until
 
 pytestmark = pytest.mark.peer("storescu", "storescp", "dciodvfy", "plastimatch")
 
-RESTORED = ["SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName", "StudyDescription", "FrameOfReferenceUID"]
+RESTORED = [
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "FrameOfReferenceUID",
+]
 OWN_UIDS = {"SOPInstanceUID", "SeriesInstanceUID", "SOPClassUID", "ReferencedSOPClassUID"}
 MARKS = ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence")
 
