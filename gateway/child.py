@@ -82,7 +82,7 @@ class Child:
             stdin=subprocess.PIPE,
             env=self._environment,
             pass_fds=(self._descriptor,),
-            start_new_session=True,  # Ctrl-C in a terminal reaches the supervisor only
+            process_group=0,  # Ctrl-C in a terminal reaches the supervisor only
             preexec_fn=before_exec,  # the supervisor has no second thread
         )
         assert self._process.stdin is not None
