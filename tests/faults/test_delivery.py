@@ -13,9 +13,13 @@ from dataclasses import dataclass
 
 import pytest
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import RTStructureSetStorage, Verification
 
 from gateway.config import Destination
+from gateway.dicom import scu as scu_module
 from gateway.dicom.find import Finder
 from gateway.dicom.scu import Scu
 from gateway.errors import PeerError
@@ -25,6 +29,7 @@ from tests import toy
 from tests.toy import Toy
 
 OBJECT = toy.part10(Toy(4).structure_set())
+CONTEXTS = [build_context(RTStructureSetStorage)]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -260,6 +265,29 @@ async def test_every_response_is_taken_by_the_one_who_waits_for_it(scu: Scu) -> 
         for _ in range(3):
             assert await scu.store(peer(tps.port), [OBJECT] * 40) == [0] * 40
     assert len(tps.stored) == 120
+
+
+def sentinel_survives(association: Association) -> bool:
+    """Whether a message that the peer seems to have sent is left for the one who waits for it."""
+    time.sleep(0.05)  # the reactor looks every millisecond
+    association.dimse.msg_queue.put((1, C_STORE()))
+    time.sleep(0.05)
+    return association.dimse.get_msg(block=False) != (None, None)
+
+
+async def test_the_reactor_takes_no_message_while_we_work(scu: Scu) -> None:
+    with scp() as tps:
+        assert await scu.call(peer(tps.port), CONTEXTS, sentinel_survives)
+
+
+async def test_a_reactor_that_is_not_parked_would_take_it(scu: Scu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scu_module, "_park", lambda event: None)
+    survived: list[bool] = []
+    with scp() as tps, contextlib.suppress(PeerError):
+        await scu.call(
+            peer(tps.port), CONTEXTS, lambda association: survived.append(sentinel_survives(association))
+        )
+    assert survived == [False]
 
 
 async def test_statuses_come_back_as_they_are(scu: Scu) -> None:
