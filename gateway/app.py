@@ -45,6 +45,7 @@ from gateway.flow.prepare import Prepare
 from gateway.flow.stages import Stages
 from gateway.flow.store import Deliveries
 from gateway.metrics import Metrics
+from gateway.pixels.reading import Reader
 from gateway.vault.budget import Budget
 from gateway.vault.keys import ClinicKey
 from gateway.vault.ledger_key import ledger_key
@@ -140,6 +141,8 @@ class Vault:
         metrics.memory_budget_bytes.set(config.limits.memory_bytes)
         transcoder = Transcoder()
         stack.push_async_callback(transcoder.close)
+        reader = Reader()
+        stack.push_async_callback(reader.close)
         contourer = make_contourer(config, self._reply_seed, metrics)
         scu = Scu(config.dicom.ae_title)
         stack.push_async_callback(scu.close)
@@ -150,8 +153,8 @@ class Vault:
             lambda uid: keyed_digest(key, SERIES, uid.encode()),
             config.limits.slices,
         )
-        gallery = Gallery(cpu, config.limits.instance_bytes, chronicle)
-        gate = PixelGate()
+        gate = PixelGate(self._profiles, reader, cpu, config.limits.instance_bytes, group)
+        gallery = Gallery(cpu, config.limits.instance_bytes, chronicle, gate.masked_picture)
         prepare = Prepare(
             contourer,
             self._profiles,
@@ -193,6 +196,7 @@ class Vault:
         await link.start()
         stack.push_async_callback(link.close)
         await link.write(self._started())
+        await reader.start()
         await contourer.start()
         stack.push_async_callback(contourer.close)
         await console.start()

@@ -356,6 +356,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Text was found in the pixels, or the image is declared to carry some.",
         "Look at the masked picture. Send the series without annotations.",
     ),
+    "DEID_PIXELS_UNREAD": Explanation(
+        "Text could not be looked for in the pixels, because the process that reads them failed twice.",
+        "Release the passage: it is read again. If it fails again, look at the machine's memory and load.",
+    ),
     "DEID_PROFILE_DISHONEST": Explanation(
         "A profile keeps what PS3.15 removes without declaring the option that allows it.",
         "Remove the attribute from the profile or declare the option.",

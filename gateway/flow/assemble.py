@@ -120,6 +120,7 @@ class Assembler:
             charged_bytes=charged_bytes,
         )
         series.slices[slice_.sop_instance_uid] = slice_
+        series.gate_is_overridden = False  # whoever released the series has not seen this slice
         series.passage.received = len(series.slices)
         if series.passage.state is State.HELD:
             series.decided.set()  # what was missing may be here now: check again

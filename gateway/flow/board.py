@@ -57,6 +57,9 @@ class Board(Protocol):
     def outlines(self, passage_id: str, index: int) -> Sequence[Outline]:
         """What the contourer drew on that slice."""
 
+    def masked_picture(self, passage_id: str) -> bytes | None:
+        """Where text was read in the pixels, itself blackened, as PNG; None where none was."""
+
     async def release(self, passage_id: str) -> None:
         """Send a held passage back to the state it came from."""
 

@@ -6,7 +6,7 @@ It hands out passages, pictures and outlines: nothing else of a `Series` is with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -37,12 +37,21 @@ class Gallery:
         The largest slice that is unpacked.
     chronicle : Chronicle
         Where a person's decisions are recorded.
+    masked_picture : callable
+        The pixel gate's, by passage id.
     """
 
-    def __init__(self, cpu: Executor, max_picture_bytes: int, chronicle: Chronicle) -> None:
+    def __init__(
+        self,
+        cpu: Executor,
+        max_picture_bytes: int,
+        chronicle: Chronicle,
+        masked_picture: Callable[[str], bytes | None],
+    ) -> None:
         self._cpu = cpu
         self._max_picture_bytes = max_picture_bytes
         self._chronicle = chronicle
+        self._masked_picture = masked_picture
         self._series: dict[str, Series] = {}
         self._watchers: set[asyncio.Queue[Passage]] = set()
 
@@ -77,15 +86,18 @@ class Gallery:
             self._watchers.discard(watcher)
 
     def slice_count(self, passage_id: str) -> int:
-        """How many slices can be drawn."""
+        """How many slices can be drawn; none while text in their pixels would be shown."""
         series = self._series.get(passage_id)
-        return sum(slice_.payload is not None for slice_ in series.ordered) if series else 0
+        if series is None or _has_text(series):
+            return 0
+        return sum(slice_.payload is not None for slice_ in series.ordered)
 
     async def picture(self, passage_id: str, index: int) -> SlicePicture:
         """One slice, rescaled (PS3.3 C.11.1.1.2)."""
-        slice_ = [s for s in self._of(passage_id).ordered if s.payload is not None][index]
+        series = self._of(passage_id)
+        slice_ = [s for s in series.ordered if s.payload is not None][index]
         payload = slice_.payload
-        if payload is None:
+        if payload is None or _has_text(series):
             raise IndexError(index)
 
         def draw() -> SlicePicture:
@@ -114,11 +126,14 @@ class Gallery:
         slice_ = [s for s in series.ordered if s.payload is not None][index]
         return series.inspected.outlines(slice_.pseudonym)
 
+    def masked_picture(self, passage_id: str) -> bytes | None:
+        """Where text was read in the pixels, itself blackened."""
+        return self._masked_picture(passage_id)
+
     async def release(self, passage_id: str) -> None:
         """Send a held passage back to the state it came from."""
         series = self._held(passage_id)
-        error = series.passage.error
-        series.gate_is_overridden = error is not None and error.code == "DEID_BURNED_IN"
+        series.gate_is_overridden |= _has_text(series)
         await self._chronicle.decided(passage_id, Deed.RELEASE)
         series.decided.set()
 
@@ -137,3 +152,9 @@ class Gallery:
         if series is None or series.passage.state is not State.HELD:
             raise PassageUnfit("NOT_HELD")
         return series
+
+
+def _has_text(series: Series) -> bool:
+    """Whether it is held because of text in its pixels."""
+    error = series.passage.error
+    return error is not None and error.code == "DEID_BURNED_IN"

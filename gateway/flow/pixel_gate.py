@@ -1,45 +1,258 @@
 """The pixel gate: no series leaves whose pixels carry text.
 
 In: every slice as it will leave, while the series still arrives. Out: a verdict on the whole series. Refuses, with
-`PassageUnfit` or `DeidentificationError`: what is declared to be no slice or to carry text, and what was read in the
-pixels.
+`PassageUnfit` or `DeidentificationError`: what is declared to be no slice or to carry text, text that was read in the
+pixels, and pixels that could not be read. A person who has looked may release a series with text; what is no slice
+nobody may release.
 """
 
 from __future__ import annotations
 
-from gateway.cloud.payload import DeidentifiedSlice
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from gateway.cloud.payload import DeidentifiedSlice, unpack
+from gateway.deid.profile import Profile
+from gateway.dicom import values
 from gateway.dicom.instance import Instance
-from gateway.errors import GatewayError
-from gateway.flow.declared import check_declared
-from gateway.flow.series import Series
+from gateway.dicom.walk import WalkLimits, walk
+from gateway.errors import DeidentificationError, GatewayError, PassageUnfit, Word
+from gateway.flow.declared import check_declared, is_secondary
+from gateway.flow.series import Series, Slice
+from gateway.pixels.findings import Finding, located
+from gateway.pixels.masked import masked
+from gateway.pixels.reader import Place
+from gateway.pixels.sight import Picture, Sight
+from gateway.pixels.windows import Grey, Rescale, Values
+
+EARLY: Final = 32
+"""After so many slices, what stands still on all of them is read while the others arrive."""
+RESCALE_INTERCEPT, RESCALE_SLOPE = 0x00281052, 0x00281053
+_HEADER_LIMITS: Final = WalkLimits(elements=1000, nesting=4)
+
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """Finds text in a picture."""
+
+    async def places(self, picture: Grey) -> list[Place]:
+        """Where it has text; raises `DeidentificationError` where it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Text that was read."""
+
+    findings: tuple[Finding, ...]
+    picture: bytes
+    """Where it is, masked, as PNG."""
+
+
+class _Told(NamedTuple):
+    """That the early pictures were read, and what was found."""
+
+    found: Found | None
+
+
+@dataclass(slots=True, eq=False)
+class _Memory:
+    """What the gate keeps of a passage."""
+
+    sight: Sight | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One slice is looked at at a time."""
+    early: asyncio.Task[_Told | None] | None = None
+    """None is its result where the reader failed."""
+    found: Found | None = None
 
 
 class PixelGate:
-    """Looks at slices and judges series."""
+    """Looks at slices and judges series.
 
-    def __init__(self) -> None:
-        self._declared: dict[str, GatewayError] = {}
+    Parameters
+    ----------
+    profiles : mapping of str to Profile
+        By modality: whether text is looked for.
+    reader : Reads
+    cpu : Executor
+        Where slices are added up.
+    max_bytes : int
+        The largest slice that is unpacked.
+    group : asyncio.TaskGroup
+        Owns what is read while slices arrive.
+    """
 
-    def look(self, series: Series, instance: Instance, slice_: DeidentifiedSlice) -> None:
+    def __init__(
+        self,
+        profiles: Mapping[str, Profile],
+        reader: Reads,
+        cpu: Executor,
+        max_bytes: int,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._profiles = profiles
+        self._reader = reader
+        self._cpu = cpu
+        self._max_bytes = max_bytes
+        self._group = group
+        self._memories: dict[str, _Memory] = {}
+
+    async def look(
+        self, series: Series, slice_: Slice, instance: Instance, deidentified: DeidentifiedSlice
+    ) -> None:
         """See one slice before it is packed."""
+        slice_.is_secondary = is_secondary(instance)
         try:
             check_declared(instance)
         except GatewayError as error:
-            self._declared.setdefault(series.passage.id, error)
+            slice_.unfit = error
+        await self._see(series, slice_, lambda: deidentified)
 
     async def verdict(self, series: Series) -> None:
-        """Judge the series.
+        """Judge the series, once its geometry was checked.
 
         Raises
         ------
         PassageUnfit
-            NOT_IMAGES.
+            NOT_IMAGES; GEOMETRY_MIXED.
         DeidentificationError
-            DEID_BURNED_IN.
+            DEID_BURNED_IN, DEID_PIXELS_UNREAD.
         """
-        if error := self._declared.get(series.passage.id):
-            raise error
+        unfit = [slice_.unfit for slice_ in series.slices.values() if slice_.unfit is not None]
+        for error in sorted(unfit, key=lambda error: not isinstance(error, PassageUnfit)):
+            if isinstance(error, PassageUnfit) or not series.gate_is_overridden:
+                raise error
+        if series.gate_is_overridden or not self._is_read(series):
+            return
+        memory = self._memories.setdefault(series.passage.id, _Memory())
+        memory.found = await self._read(series, memory)
+        if memory.found is not None:
+            first = memory.found.findings[0]
+            facts = {} if first.slice_index is None else {"slice": first.slice_index + 1}
+            raise DeidentificationError(
+                "DEID_BURNED_IN",
+                places=len(memory.found.findings),
+                read_on=Word(first.source.value),
+                **facts,
+            )
+
+    def masked_picture(self, passage_id: str) -> bytes | None:
+        """Where text was read on a passage, as PNG; None where none was."""
+        memory = self._memories.get(passage_id)
+        return memory.found.picture if memory and memory.found else None
 
     def forget(self, series: Series) -> None:
         """Drop what is kept for a series."""
-        self._declared.pop(series.passage.id, None)
+        memory = self._memories.pop(series.passage.id, None)
+        if memory is not None and memory.early is not None:
+            memory.early.cancel()
+
+    def _is_read(self, series: Series) -> bool:
+        profile = self._profiles.get(series.passage.modality)
+        return (
+            profile is None
+            or profile.text_gate
+            or any(slice_.is_secondary for slice_ in series.slices.values())
+        )
+
+    async def _see(self, series: Series, slice_: Slice, made: Callable[[], DeidentifiedSlice]) -> None:
+        memory = self._memories.setdefault(series.passage.id, _Memory())
+
+        def see() -> Sight:
+            outgoing = made()
+            stored = _stored(outgoing)
+            sight = memory.sight or Sight(series.passage.modality, _rescale(outgoing), stored)
+            sight.add(slice_.index, stored)
+            return sight
+
+        async with memory.turn:
+            memory.sight = await self._in_pool(see)
+            if memory.sight.count == EARLY and memory.early is None and self._is_read(series):
+                pictures = await self._in_pool(memory.sight.standing_still)
+                memory.early = self._group.create_task(self._read_ahead(memory.sight, pictures))
+
+    async def _read(self, series: Series, memory: _Memory) -> Found | None:
+        order = series.ordered
+        for slice_ in order:  # those that a passage before this one has packed
+            if memory.sight is None or not memory.sight.has(slice_.index):
+                await self._see(series, slice_, partial(self._unpacked, slice_))
+        sight = memory.sight
+        if sight is None or sight.is_mixed:
+            raise PassageUnfit("GEOMETRY_MIXED")
+        if found := await self._read_early(memory, sight):
+            return found
+        pictures = await self._in_pool(sight.passing)
+        if found := await self._first_with_text(sight, pictures):
+            return found
+
+        def stored(index: int) -> Values:
+            return _stored(self._unpacked(order[index]))
+
+        single = await self._in_pool(lambda: sight.single([slice_.index for slice_ in order], stored))
+        return await self._first_with_text(sight, single, stored)
+
+    async def _read_early(self, memory: _Memory, sight: Sight) -> Found | None:
+        """What was read while slices arrived; read now, if there were too few or the reader failed then."""
+        if memory.early is not None:
+            await asyncio.wait((memory.early,))
+            told = None if memory.early.cancelled() else memory.early.result()
+            if told is not None:
+                return told.found
+        return await self._first_with_text(sight, await self._in_pool(sight.standing_still))
+
+    async def _read_ahead(self, sight: Sight, pictures: Sequence[Picture]) -> _Told | None:
+        try:
+            return _Told(await self._first_with_text(sight, pictures))
+        except DeidentificationError:
+            return None
+
+    def _unpacked(self, slice_: Slice) -> DeidentifiedSlice:
+        if slice_.payload is None:
+            raise RuntimeError("a series is judged only after every slice was packed")
+        return unpack(slice_.payload, self._max_bytes)
+
+    async def _first_with_text(
+        self, sight: Sight, pictures: Sequence[Picture], stored: Callable[[int], Values] | None = None
+    ) -> Found | None:
+        """Read picture after picture, until one has text."""
+        for picture in pictures:
+            findings = located(picture, await self._reader.places(picture.grey))
+            if findings:
+                return await self._in_pool(partial(_found, sight, picture, findings, stored))
+        return None
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
+
+
+def _found(
+    sight: Sight, picture: Picture, findings: Sequence[Finding], stored: Callable[[int], Values] | None
+) -> Found:
+    index = findings[0].slice_index
+    under = picture.grey if index is None or stored is None else sight.shown(stored(index))
+    return Found(
+        tuple(findings), masked(under, [finding for finding in findings if finding.slice_index == index])
+    )
+
+
+def _stored(outgoing: DeidentifiedSlice) -> Values:
+    kind = f"<{'i' if outgoing.is_signed else 'u'}{outgoing.bits_allocated // 8}"
+    return np.frombuffer(outgoing.pixels, kind).reshape(outgoing.rows, outgoing.columns)
+
+
+def _rescale(outgoing: DeidentifiedSlice) -> Rescale:
+    elements = walk(outgoing.header, implicit=False, limits=_HEADER_LIMITS)
+
+    def number(tag: int, otherwise: float) -> float:
+        element = elements.get(tag)
+        numbers = values.decimals(outgoing.header[element.start : element.stop]) if element else None
+        return numbers[0] if numbers else otherwise
+
+    return Rescale(number(RESCALE_SLOPE, 1.0), number(RESCALE_INTERCEPT, 0.0))

@@ -7,7 +7,7 @@ original dataset gone. Whatever goes wrong is kept as `Slice.fault`, for the sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 
 from gateway.cloud.contourer import Contourer, Exchange, Order
@@ -24,7 +24,7 @@ from gateway.vault.budget import Budget
 AT_ONCE = 4
 """Slices of one series that are on their way at a time."""
 
-Look = Callable[[Series, Instance, DeidentifiedSlice], None]
+Look = Callable[[Series, Slice, Instance, DeidentifiedSlice], Awaitable[None]]
 """Lets the pixel gate see a slice before it is packed."""
 
 
@@ -166,7 +166,7 @@ class Prepare:
     async def _pseudonymise(self, series: Series, slice_: Slice, instance: Instance) -> None:
         deidentified = deidentify(instance, series.pseudonyms, self.profile(series.passage.modality))
         self._tripwire.check(series.passage.id, instance, deidentified)
-        self._look(series, instance, deidentified)
+        await self._look(series, slice_, instance, deidentified)
         loop = asyncio.get_running_loop()
         slice_.payload = await loop.run_in_executor(self._cpu, pack, deidentified, self._contourer.codec)
         # The original is not needed any more: what comes back is restored from the identity alone.

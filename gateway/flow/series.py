@@ -46,6 +46,10 @@ class Slice:
     """Whether a task is at work on it."""
     fault: GatewayError | None = None
     """What last went wrong with it; raised by the stage that waits for it."""
+    unfit: GatewayError | None = None
+    """What it declares that keeps the series from leaving; raised by the pixel gate."""
+    is_secondary: bool = False
+    """Whether it is declared DERIVED and SECONDARY."""
 
 
 class SeriesKey(NamedTuple):
