@@ -58,8 +58,19 @@ _DEEPEST: Final = 12
 """Frames told of one exception, the innermost ones."""
 
 
-class _Admission:
-    """The last processor before the line is written: lets through what may be told."""
+def is_event(text: str) -> bool:
+    """Whether a text can be an event: lower-case words."""
+    return _EVENT.fullmatch(text) is not None
+
+
+class Admission:
+    """The last processor before the line is written: lets through what may be told.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The configured names that may be told.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
@@ -69,7 +80,7 @@ class _Admission:
         told: EventDict = {
             "time": event.pop("time", ""),
             "level": method,
-            "event": text if isinstance(text, str) and _EVENT.fullmatch(text) else WITHHELD,
+            "event": text if isinstance(text, str) and is_event(text) else WITHHELD,
         }
         failure = event.pop("exc_info", None)
         if failure:
@@ -150,7 +161,7 @@ def configure(level: str = "INFO", names: Iterable[str] = (), stream: TextIO | N
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            _Admission(names),
+            Admission(names),
             _renderer(out),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
