@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
@@ -76,6 +76,8 @@ def instance(index: int = 0, *, implicit: bool = False, **details: object) -> In
 
 def part10(dataset: Dataset) -> bytes:
     """The dataset as a DICOM file in memory."""
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     stream = BytesIO()
-    dataset.save_as(stream, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
