@@ -14,9 +14,10 @@ import numpy as np
 from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import approximate_polygon
 
+from gateway.contourer.engine.grid import window_of
 from gateway.contourer.engine.keyhole import Points, Ring, keyholed
+from gateway.contourer.engine.simplify import simplified
 from gateway.contourer.engine.volume import Volume
 
 __all__ = ["Outline", "outlines", "rings"]
@@ -40,7 +41,7 @@ class Outline(NamedTuple):
     """(n, 3), in the patient coordinate system; the last is joined to the first."""
 
 
-def outlines(mask: NDArray[np.bool_], volume: Volume) -> Iterator[Outline]:
+def outlines(mask: NDArray[np.bool_], volume: Volume) -> list[Outline]:
     """Outline a structure on each slice that it is on.
 
     Parameters
@@ -49,9 +50,16 @@ def outlines(mask: NDArray[np.bool_], volume: Volume) -> Iterator[Outline]:
         The structure, on the voxels of `volume`.
     """
     spacing = (volume.row_mm, volume.column_mm)
+    on, traced = [], []
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
-        for ring in rings(mask[index], spacing):
-            yield Outline(int(index), volume.plane_to_mm(int(index), ring))
+        for ring in _traced(mask[index], spacing):
+            on.append(int(index))
+            traced.append(ring)
+    return [
+        Outline(index, volume.plane_to_mm(index, points))
+        for index, points in zip(on, simplified(traced, TOLERANCE_MM, MOST_POINTS), strict=True)
+        if len(points) >= 3
+    ]
 
 
 def rings(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> list[Points]:
@@ -69,15 +77,29 @@ def rings(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> list[Poin
     list of (n, 2) arrays
         Distances from the first pixel's centre in mm, along the columns' axis and along the rows'.
     """
-    found = _smoothed(mask)
-    if found is None:
-        return []
-    smooth, corner = found
+    found = simplified(list(_traced(mask, spacing_mm)), TOLERANCE_MM, MOST_POINTS)
+    return [points for points in found if len(points) >= 3]
+
+
+def signed_area(ring: Points) -> float:
+    """Tell the area that a ring encloses; negative where it turns clockwise."""
+    x, y = ring[:, 0], ring[:, 1]
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def _traced(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Iterator[Ring]:
+    """Follow the edges of one slice's regions, with all the points that the pixels give."""
+    if not mask.any():
+        return
+    window = window_of(mask, margin=0)
+    margin = 3
+    cut = np.pad(mask[window], margin).astype(np.float32)
+    smooth = ndimage.gaussian_filter(cut, SMOOTHING_PIXELS, mode="constant", truncate=3.0)
+    corner = np.array([window[1].start - margin, window[0].start - margin], np.float64)
     generator = contour_generator(z=smooth, fill_type=FillType.OuterOffset)
     parts, offsets = cast("tuple[list[Points], list[NDArray[np.uint32]]]", generator.filled(0.5, 2.0))
     scale = np.array([spacing_mm[1], spacing_mm[0]])
     least = _LEAST_PIXELS * spacing_mm[0] * spacing_mm[1]
-    made = []
     for points, starts in zip(parts, offsets, strict=True):
         located = (points + corner) * scale
         outer, *holes = (located[begin : end - 1] for begin, end in pairwise(starts))
@@ -87,51 +109,4 @@ def rings(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> list[Poin
         largest = sorted(
             (number for number, size in enumerate(sizes) if size >= least), key=lambda n: -sizes[n]
         )
-        made.append(_simplified(keyholed(outer, [holes[number] for number in largest[:_MOST_HOLES]])))
-    return [ring for ring in made if len(ring) >= 3]
-
-
-def signed_area(ring: Points) -> float:
-    """Tell the area that a ring encloses; negative where it turns clockwise."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
-
-
-def _smoothed(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float64]] | None:
-    """Cut the mask out with a margin and smooth it; tells where the cut begins (column, row)."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    top, left = int(rows[0]), int(columns[0])
-    margin = 3
-    cut = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], margin).astype(np.float32)
-    smooth = ndimage.gaussian_filter(cut, SMOOTHING_PIXELS, mode="constant", truncate=3.0)
-    return smooth, np.array([left - margin, top - margin], np.float64)
-
-
-def _simplified(ring: Ring) -> Points:
-    tolerance = TOLERANCE_MM
-    while True:
-        simple = _within_tolerance(ring, tolerance)
-        if len(simple) <= MOST_POINTS:
-            return simple
-        tolerance *= 2
-
-
-def _within_tolerance(ring: Ring, tolerance: float) -> Points:
-    """Leave out what lies within the tolerance, arc by arc between the anchored points (Douglas and Peucker)."""
-    anchors = np.flatnonzero(ring.anchored)
-    if not len(anchors):
-        anchors = np.array([0])
-    first = int(anchors[0])
-    points = np.roll(ring.points, -first, axis=0)
-    stops = [int(anchor) - first for anchor in anchors]
-    if len(stops) == 1:
-        stops.append(int(np.argmax(((points - points[0]) ** 2).sum(axis=1))))
-    closed = np.concatenate([points, points[:1]])
-    arcs = [
-        approximate_polygon(closed[begin : end + 1], tolerance)[:-1]  # type: ignore[no-untyped-call]
-        for begin, end in zip(stops, [*stops[1:], len(points)], strict=True)
-        if end > begin
-    ]
-    return np.concatenate(arcs)
+        yield keyholed(outer, [holes[number] for number in largest[:_MOST_HOLES]])

@@ -40,7 +40,7 @@ def contour(images: Iterable[bytes | bytearray]) -> Contoured:
     slices: list[Slice] = [read_slice(image) for image in images]
     volume = assemble(slices)
     slices.clear()
-    found = (Roi(structure, tuple(outlines(mask, volume))) for structure, mask in segment(volume))
+    found = (Roi(structure, outlines(mask, volume)) for structure, mask in segment(volume))
     rois = [roi for roi in found if roi.outlines]
     if not rois:
         raise ContourerRefused("NOTHING_TO_CONTOUR")

@@ -33,9 +33,9 @@ __all__ = ["SKIN_HU", "external"]
 SKIN_HU: Final = -300
 _THIN_MM: Final = 6.0
 """A part of the body can hold a square of this side; a couch's shell cannot."""
-_APPENDAGE_CM3: Final = 20.0
-_APPENDAGE_CM2: Final = 3.0
-"""What is thin and hangs on the body is an ear, and not the couch, up to this volume and this mean cross-section."""
+_APPENDAGE_CM3: Final = 60.0
+_APPENDAGE_MM: Final = 90.0
+"""What is thin and hangs on the body is an ear or a nose up to this volume and length, beyond it a couch or holder."""
 _SECOND_PART: Final = 0.03
 """An arm beside the trunk counts as body from this share of the trunk's volume."""
 _LEAST_CM3: Final = 1.0
@@ -91,10 +91,14 @@ def _appendages(rest: Mask, body: Mask, grid: CoarseGrid) -> Mask:
     sizes = label_sizes(labels, count)
     touches = np.zeros(count + 1, bool)
     touches[np.unique(labels[grown(body, 1)])] = True
-    heights = np.array([0] + [place[0].stop - place[0].start for place in ndimage.find_objects(labels)])
-    section_cm2 = sizes * grid.pitch_mm[0] * grid.pitch_mm[1] / 100 / np.maximum(heights, 1)
-    small = (sizes * grid.voxel_cm3 < _APPENDAGE_CM3) & (section_cm2 < _APPENDAGE_CM2) & (sizes > 0)
+    longest = np.array([0.0] + [_longest_mm(place, grid) for place in ndimage.find_objects(labels)])
+    small = (sizes * grid.voxel_cm3 < _APPENDAGE_CM3) & (longest < _APPENDAGE_MM) & (sizes > 0)
     return np.asarray((small & touches)[labels])
+
+
+def _longest_mm(place: tuple[slice, ...], grid: CoarseGrid) -> float:
+    steps_mm = (grid.slice_mm, *grid.pitch_mm)
+    return float(max((extent.stop - extent.start) * mm for extent, mm in zip(place, steps_mm, strict=True)))
 
 
 def _filled(body: Mask, grid: CoarseGrid, *, lungs_cut_open: bool) -> Mask:

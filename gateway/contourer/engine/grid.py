@@ -14,7 +14,17 @@ from scipy import ndimage
 
 from gateway.contourer.engine.volume import Volume
 
-__all__ = ["IN_PLANE", "CoarseGrid", "Mask", "grown", "in_plane_border", "label_sizes", "shrunk"]
+__all__ = [
+    "IN_PLANE",
+    "SQUARE",
+    "CoarseGrid",
+    "Mask",
+    "grown",
+    "in_plane_border",
+    "label_sizes",
+    "shrunk",
+    "window_of",
+]
 
 Mask = NDArray[np.bool_]
 
@@ -23,6 +33,10 @@ _PITCH_MM: Final = 2.0
 IN_PLANE: Final = np.zeros((3, 3, 3), bool)
 """Neighbours within a slice only, for `scipy.ndimage.label`."""
 IN_PLANE[1, 1, :] = IN_PLANE[1, :, 1] = True
+
+SQUARE: Final = np.zeros((3, 3, 3), bool)
+"""The same with the diagonal ones."""
+SQUARE[1] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,11 @@ class CoarseGrid:
         """What one coarse voxel takes."""
         return self.pitch_mm[0] * self.pitch_mm[1] * self.slice_mm / 1000
 
+    @property
+    def pixel_cm2(self) -> float:
+        """What one coarse pixel takes of its slice."""
+        return self.pitch_mm[0] * self.pitch_mm[1] / 100
+
     def pixels(self, distance_mm: float) -> int:
         """Tell how many coarse pixels a distance in the plane is, at least one."""
         return max(1, round(distance_mm / max(self.pitch_mm)))
@@ -64,12 +83,11 @@ class CoarseGrid:
         rows, columns = self.fine_shape
         return plane.repeat(self.factor, axis=0).repeat(self.factor, axis=1)[:rows, :columns]
 
-    def shrunk_mask(self, mask: Mask) -> Mask:
-        """Tell which blocks are at least half inside a fine mask."""
+    def shrunk_mask(self, mask: Mask, share: float = 0.5) -> Mask:
+        """Tell of which blocks at least a share is inside a fine mask."""
         if self.factor == 1:
             return mask
-        shares = _block_mean(mask.view(np.int8), self.factor, scale=100)
-        return np.asarray(shares >= 50)
+        return np.asarray(_block_mean(mask.view(np.int8), self.factor, scale=100) >= 100 * share)
 
 
 def grown(mask: Mask, pixels: int) -> Mask:
@@ -94,9 +112,16 @@ def in_plane_border(shape: tuple[int, ...]) -> Mask:
 
 def label_sizes(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     """Count the voxels of each label; index 0 is the background and counts as none."""
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    return sizes
+    return np.bincount(labels[labels > 0], minlength=count + 1)
+
+
+def window_of(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Cut out of one slice what holds the mask, with a margin where the image has one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
 
 
 def _block_mean(voxels: NDArray[np.signedinteger], factor: int, scale: int = 1) -> NDArray[np.int16]:

@@ -51,26 +51,35 @@ def keyholed(outer: Points, holes: Sequence[Points]) -> Ring:
         One outline whose signed area is the region's.
     """
     ring = Ring(outer, np.zeros(len(outer), bool))
-    waiting = dict(enumerate(holes))
-    channels = {number: _shortest_channel(ring.points, hole) for number, hole in waiting.items()}
-    while waiting:
+    if not holes:
+        return ring
+    known = cKDTree(outer)
+    channels = {number: _shortest_channel(known, hole) for number, hole in enumerate(holes)}
+    lows, highs = (
+        np.array([hole.min(axis=0) for hole in holes]),
+        np.array([hole.max(axis=0) for hole in holes]),
+    )
+    while channels:
         nearest = min(channels, key=lambda number: channels[number].length)
-        hole, channel = waiting.pop(nearest), channels.pop(nearest)
+        hole, channel = holes[nearest], channels.pop(nearest)
         ring, moved = _joined(ring, hole, channel)
-        for number, other in waiting.items():
-            known = channels[number]
-            new = _shortest_channel(hole, other)
-            if new.length < known.length:
-                # The hole's points now stand in the ring from `at_ring + 1`, rolled to begin at the channel.
-                place = channel.at_ring + 1 + (new.at_ring - channel.at_hole) % len(hole)
-                channels[number] = _Channel(new.length, place, new.at_hole)
-            elif known.at_ring > channel.at_ring:
-                channels[number] = known._replace(at_ring=known.at_ring + moved)
+        joined = cKDTree(hole)
+        apart = np.hypot(*np.maximum(0, np.maximum(lows - highs[nearest], lows[nearest] - highs)).T)
+        for number, before in channels.items():
+            if apart[number] < before.length:
+                new = _shortest_channel(joined, holes[number])
+                if new.length < before.length:
+                    # The hole's points now stand in the ring from `at_ring + 1`, rolled to begin at the channel.
+                    place = channel.at_ring + 1 + (new.at_ring - channel.at_hole) % len(hole)
+                    channels[number] = _Channel(new.length, place, new.at_hole)
+                    continue
+            if before.at_ring > channel.at_ring:
+                channels[number] = before._replace(at_ring=before.at_ring + moved)
     return ring
 
 
-def _shortest_channel(ring: Points, hole: Points) -> _Channel:
-    lengths, at_ring = cKDTree(ring).query(hole)
+def _shortest_channel(ring: cKDTree, hole: Points) -> _Channel:
+    lengths, at_ring = ring.query(hole)
     at_hole = int(np.argmin(lengths))
     return _Channel(float(lengths[at_hole]), int(at_ring[at_hole]), at_hole)
 

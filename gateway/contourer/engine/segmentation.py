@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.contourer.engine.bones import bones
+from gateway.contourer.engine.canal import spinal_canal
 from gateway.contourer.engine.external import external
 from gateway.contourer.engine.grid import CoarseGrid, Mask
-from gateway.contourer.engine.roi import EXTERNAL, Structure
+from gateway.contourer.engine.lungs import lungs
+from gateway.contourer.engine.roi import BONE, EXTERNAL, LUNG_L, LUNG_R, SPINAL_CANAL, Structure
 from gateway.contourer.engine.volume import Volume
 
 __all__ = ["segment"]
@@ -33,3 +36,13 @@ def segment(volume: Volume) -> Iterator[tuple[Structure, Mask]]:
     grid = CoarseGrid.of(volume)
     body = external(volume, grid)
     yield EXTERNAL, body
+    if volume.modality != "CT":
+        return
+    bone = bones(volume, body, grid)
+    canal = None if bone is None else spinal_canal(volume, bone, grid)
+    left, right = lungs(volume, body, canal, grid)
+    if bone is not None and canal is not None:
+        bone &= ~canal
+    for structure, mask in ((LUNG_L, left), (LUNG_R, right), (BONE, bone), (SPINAL_CANAL, canal)):
+        if mask is not None and mask.any():
+            yield structure, mask

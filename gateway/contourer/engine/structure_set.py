@@ -11,23 +11,18 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage
 
 import gateway
-from gateway.contourer.engine.contours import Outline
+from gateway.contourer.engine.contour_sequence import encode_roi_contours
 from gateway.contourer.engine.roi import Code, Roi
 from gateway.contourer.engine.volume import ImageReference, Volume
 
 __all__ = ["encode"]
 
 STRUCTURE_SET_LABEL: Final = "Contourgate auto"
-_CONTOUR_DATA: Final = Tag("ContourData")
 _STUDY_CLASS: Final = UID("1.2.840.10008.3.1.2.3.1")
 """Detached Study Management, retired, and still what RTReferencedStudySequence names (PS3.3 C.8.8.5.4)."""
 _IMPLEMENTATION: Final = UID("2.25.294318460317823471043361246527320194211")
@@ -69,11 +64,8 @@ def encode(volume: Volume, rois: Sequence[Roi]) -> bytes:
     dataset.StructureSetDate = f"{now:%Y%m%d}"
     dataset.StructureSetTime = f"{now:%H%M%S}"
     dataset.TimezoneOffsetFromUTC = "+0000"
-    dataset.ApprovalStatus = "UNAPPROVED"
     dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(volume)]
     dataset.StructureSetROISequence = [_roi(number, roi, volume) for number, roi in enumerate(rois, 1)]
-    dataset.ROIContourSequence = [_contours(number, roi, volume.images) for number, roi in enumerate(rois, 1)]
-    dataset.RTROIObservationsSequence = [_observation(number, roi) for number, roi in enumerate(rois, 1)]
 
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -81,6 +73,12 @@ def encode(volume: Volume, rois: Sequence[Roi]) -> bytes:
     dataset.file_meta.ImplementationVersionName = "CONTOURGATE"
     target = io.BytesIO()
     pydicom.dcmwrite(target, dataset, enforce_file_format=True)
+    # What follows has higher tags than anything above (PS3.5 7.1: elements are in the order of their tags).
+    target.write(encode_roi_contours(rois, volume.images))
+    observations = Dataset()
+    observations.RTROIObservationsSequence = [_observation(number, roi) for number, roi in enumerate(rois, 1)]
+    observations.ApprovalStatus = "UNAPPROVED"
+    pydicom.dcmwrite(target, observations, implicit_vr=False, little_endian=True)
     return target.getvalue()
 
 
@@ -127,31 +125,6 @@ def _roi(number: int, roi: Roi, volume: Volume) -> Dataset:
     item.ROIName = roi.structure.name
     item.ROIGenerationAlgorithm = "AUTOMATIC"
     return item
-
-
-def _contours(number: int, roi: Roi, images: Sequence[ImageReference]) -> Dataset:
-    item = Dataset()
-    item.ROIDisplayColor = list(roi.structure.colour)
-    item.ReferencedROINumber = number
-    item.ContourSequence = [_contour(outline, images) for outline in roi.outlines]
-    return item
-
-
-def _contour(outline: Outline, images: Sequence[ImageReference]) -> Dataset:
-    item = Dataset()
-    item.ContourImageSequence = [_reference(images[outline.slice_index])]
-    item.ContourGeometricType = "CLOSED_PLANAR"
-    item.NumberOfContourPoints = len(outline.points_mm)
-    value = _decimal_strings(outline.points_mm)
-    # Encoded here: pydicom would make and check an object of each of some hundred thousand numbers.
-    item[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(value), value, 0, False, True)
-    return item
-
-
-def _decimal_strings(points_mm: NDArray[np.float64]) -> bytes:
-    """Write points as DS: micrometres, at most 12 of the 16 bytes (PS3.5 6.2)."""
-    text = "\\".join(f"{number:.3f}" for number in points_mm.ravel().tolist())
-    return (text + " " * (len(text) % 2)).encode("ascii")
 
 
 def _observation(number: int, roi: Roi) -> Dataset:

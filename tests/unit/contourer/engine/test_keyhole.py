@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contourer.engine.contours import signed_area
@@ -56,6 +56,7 @@ def test_channels_do_not_cross_other_holes():
         assert edges_crossed(ring.points, of=hole) == 0
 
 
+@settings(deadline=None)
 @given(st.sets(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), max_size=30))
 def test_any_number_of_holes_is_joined_into_one_ring_of_the_right_area(places):
     holes = [square(2 * x, 2 * y, 0.4, clockwise=True) for x, y in sorted(places)]
