@@ -44,7 +44,7 @@ def spied() -> dict:
         "file": tried(lambda: Path("/tmp/contourgate-engine-was-here").write_text("x")),
         "memory of the parent": tried(lambda: open(f"/proc/{os.getppid()}/mem", "rb").fileno()),
         "environment of the parent": tried(lambda: len(Path(f"/proc/{os.getppid()}/environ").read_bytes())),
-        "ptrace": libc.ptrace(16, os.getppid(), None, None),
+        "ptrace": libc.ptrace(0x4206, os.getppid(), None, None),  # SEIZE: attaches without stopping
         "environment": sorted(os.environ),
         "descriptors": sorted(os.listdir("/proc/self/fd")),
         "interfaces": [name for _, name in socket.if_nameindex()] if len(sys.argv) > 9 else [],

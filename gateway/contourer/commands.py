@@ -6,6 +6,8 @@ import asyncio
 import ipaddress
 import os
 import socket
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -14,6 +16,7 @@ from gateway.cloud.tls import Certificate
 from gateway.contourer.identity import ContourerKeys
 from gateway.contourer.records import Records
 from gateway.errors import GatewayError
+from gateway.vault.lockdown import ENVIRONMENT
 
 __all__ = ["contourer"]
 
@@ -64,7 +67,7 @@ def run(
         raise click.UsageError("name the clients with --client-certificate, or say --anyone")
     if anyone and not _is_loopback(host):
         raise click.UsageError("--anyone is for a loopback address only")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a thread that numpy starts would keep its rights over files
+    _start_over_in(ENVIRONMENT)
     from gateway.contourer.process import keep_off_the_disk, serve
     from gateway.contourer.service import Settings
 
@@ -120,6 +123,14 @@ def client(name: str, certificate: Path, key: Path) -> None:
     except OSError as error:
         raise click.ClickException(error.strerror or "not possible") from None
     click.echo(f"{made.sha256}")
+
+
+def _start_over_in(environment: Mapping[str, str]) -> None:
+    """Replace this process by the same one with these variables, which count only from its start."""
+    if any(os.environ.get(name) != value for name, value in environment.items()):
+        os.execve(  # noqa: S606 - no shell is wanted
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment}
+        )
 
 
 def _keys(state: Path | None, region: str) -> ContourerKeys:

@@ -78,6 +78,11 @@ class EmbeddedContourer:
         port = self._listening.getsockname()[1]
         return Endpoint(f"https://127.0.0.1:{port}", self._keys.public, self._ours)
 
+    @property
+    def pid(self) -> int:
+        """Of the child that runs now; 0 when there is none."""
+        return self._child.pid if self._child is not None else 0
+
     async def start(self) -> None:
         """Start the child; returns when it answers.
 
