@@ -10,6 +10,7 @@ Text is read but not trusted.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -78,17 +79,33 @@ def inspect(part10: bytes, expectation: Expectation) -> InspectedStructureSet:
         RESULT_OFF_SLICE, with the tag.
     """
     references = References(expectation)
-    return _Inspection(part10, read_items(part10, references.resolve), references, expectation).result()
+    dataset = read_items(part10, references.resolve, functools.partial(_contour, references=references))
+    return _Inspection(dataset, expectation).result()
+
+
+def _contour(item: Item, *, references: References) -> Contour:
+    """What an item of Contour Sequence holds; its coordinates are not yet looked at."""
+    if item.value(_TYPE) != b"CLOSED_PLANAR":
+        raise _unsound("RESULT_NOT_CONTOURS", _TYPE)
+    slice_index = _UNREFERENCED
+    images = item.sequences.get(_CONTOUR_IMAGES)
+    if images is not None:
+        span = images[0].values.get(_REFERENCED_INSTANCE) if len(images) == 1 else None
+        if span is None:
+            raise _unsound("RESULT_INCONSISTENT", _CONTOUR_IMAGES)
+        slice_index = references.slice_index(item.data[span[0] : span[1]])
+    points = item.integer(_COUNT)
+    span = item.values.get(_DATA)
+    if span is None or points < 3 or item.data.count(b"\\", *span) != 3 * points - 1:
+        raise _unsound("RESULT_INCONSISTENT", _COUNT)
+    return Contour(slice_index, points, memoryview(item.data)[span[0] : span[1]])
 
 
 class _Inspection:
     """The checks on one structure set that was read."""
 
-    def __init__(self, data: bytes, dataset: Item, references: References, expectation: Expectation) -> None:
-        self._data = data
-        self._view = memoryview(data)
+    def __init__(self, dataset: Item, expectation: Expectation) -> None:
         self._dataset = dataset
-        self._references = references
         self._expectation = expectation
         self._planes = Planes(list(expectation.slices.values()))
 
@@ -109,9 +126,9 @@ class _Inspection:
         for required in _REQUIRED:
             if required not in self._dataset.values:
                 raise _unsound("RESULT_UNPARSABLE", required)
-        if self._value(self._dataset, _MODALITY) != b"RTSTRUCT":
+        if self._dataset.value(_MODALITY) != b"RTSTRUCT":
             raise _unsound("RESULT_NOT_CONTOURS", _MODALITY)
-        patient_id = self._value(self._dataset, _PATIENT_ID)
+        patient_id = self._dataset.value(_PATIENT_ID)
         expected = self._expectation.patient_id.encode()
         if patient_id and expected and patient_id != expected:
             raise _unsound("RESULT_WRONG_STUDY", _PATIENT_ID)
@@ -121,13 +138,13 @@ class _Inspection:
         items = self._dataset.sequences.get(_ROIS, [])
         if not 0 < len(items) <= MOST_ROIS:
             raise _unsound("RESULT_INCONSISTENT", _ROIS, rois=len(items))
-        character_set = self._value(self._dataset, _CHARACTER_SET)
+        character_set = self._dataset.value(_CHARACTER_SET)
         names: dict[int, str] = {}
         for item in items:
-            number = self._integer(item, _ROI_NUMBER)
+            number = item.integer(_ROI_NUMBER)
             if number in names or _FRAME_OF_REFERENCE not in item.values:
                 raise _unsound("RESULT_INCONSISTENT", _ROI_NUMBER, roi=number)
-            names[number] = roi_names.read(self._value(item, _ROI_NAME), character_set)
+            names[number] = roi_names.read(item.value(_ROI_NAME), character_set)
         return names
 
     def _contours(
@@ -138,41 +155,23 @@ class _Inspection:
         contours: list[list[Contour]] = [[] for _ in names]
         colours: dict[int, tuple[int, int, int] | None] = {}
         for roi_contour in self._dataset.sequences.get(_ROI_CONTOURS, []):
-            number = self._integer(roi_contour, _REFERENCED_ROI)
+            number = roi_contour.integer(_REFERENCED_ROI)
             if number not in index or number in colours:
                 raise _unsound("RESULT_INCONSISTENT", _REFERENCED_ROI, roi=number)
             colours[number] = self._colour(roi_contour)
-            contours[index[number]] = [
-                self._contour(item) for item in roi_contour.sequences.get(_CONTOURS, [])
-            ]
+            contours[index[number]] = roi_contour.contours
         return contours, colours
-
-    def _contour(self, item: Item) -> Contour:
-        if self._value(item, _TYPE) != b"CLOSED_PLANAR":
-            raise _unsound("RESULT_NOT_CONTOURS", _TYPE)
-        slice_index = _UNREFERENCED
-        images = item.sequences.get(_CONTOUR_IMAGES)
-        if images is not None:
-            if len(images) != 1 or _REFERENCED_INSTANCE not in images[0].values:
-                raise _unsound("RESULT_INCONSISTENT", _CONTOUR_IMAGES)
-            start, stop = images[0].values[_REFERENCED_INSTANCE]
-            slice_index = self._references.slice_index(self._data[start:stop])
-        points = self._integer(item, _COUNT)
-        span = item.values.get(_DATA)
-        if span is None or points < 3 or self._data.count(b"\\", *span) != 3 * points - 1:
-            raise _unsound("RESULT_INCONSISTENT", _COUNT)
-        return Contour(slice_index, points, self._view[span[0] : span[1]])
 
     def _interpreted_types(self, names: dict[int, str]) -> dict[int, str]:
         types: dict[int, str] = {}
         numbers: set[int] = set()
         for item in self._dataset.sequences.get(_OBSERVATIONS, []):
-            number = self._integer(item, _REFERENCED_ROI)
-            observation = self._integer(item, _OBSERVATION_NUMBER)
+            number = item.integer(_REFERENCED_ROI)
+            observation = item.integer(_OBSERVATION_NUMBER)
             if number not in names or number in types or observation in numbers:
                 raise _unsound("RESULT_INCONSISTENT", _OBSERVATION_NUMBER, roi=number)
             numbers.add(observation)
-            found = self._value(item, _INTERPRETED_TYPE)
+            found = item.value(_INTERPRETED_TYPE)
             types[number] = found.decode("ascii") if found in _INTERPRETED_TYPES else ""
         return types
 
@@ -217,23 +216,13 @@ class _Inspection:
             raise _unsound("RESULT_OFF_SLICE", _DATA)
         return slices, pixels
 
-    def _colour(self, item: Item) -> tuple[int, int, int] | None:
-        parts = self._value(item, _ROI_COLOUR).split(b"\\")
+    @staticmethod
+    def _colour(item: Item) -> tuple[int, int, int] | None:
+        parts = item.value(_ROI_COLOUR).split(b"\\")
         if len(parts) != 3 or not all(map(_INTEGER.fullmatch, parts)):
             return None
         red, green, blue = (min(max(int(part), 0), 255) for part in parts)
         return red, green, blue
-
-    def _integer(self, item: Item, tag: int) -> int:
-        value = self._value(item, tag)
-        if not _INTEGER.fullmatch(value):
-            raise _unsound("RESULT_INCONSISTENT", tag)
-        return int(value)
-
-    def _value(self, item: Item, tag: int) -> bytes:
-        """A value without its padding; empty where it is absent."""
-        span = item.values.get(tag)
-        return b"" if span is None else self._data[span[0] : span[1]].strip(b" \0")
 
 
 def _batches(contours: Sequence[Sequence[Contour]]) -> list[list[tuple[int, Contour]]]:

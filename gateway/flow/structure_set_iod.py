@@ -14,7 +14,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-__all__ = ["RT_STRUCTURE_SET_STORAGE", "STRUCTURE_SET", "STUDY_CLASSES", "Level", "UidRole", "tag"]
+__all__ = ["CONTOUR", "RT_STRUCTURE_SET_STORAGE", "STRUCTURE_SET", "STUDY_CLASSES", "Level", "UidRole", "tag"]
 
 RT_STRUCTURE_SET_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 STUDY_CLASSES: Final = frozenset({"1.2.840.10008.3.1.2.3.1", "1.2.840.10008.3.1.2.3.2"})
@@ -104,14 +104,14 @@ _ROI = _level(
         sequences={"AlgorithmFamilyCodeSequence": _CODE, "AlgorithmNameCodeSequence": _CODE},
     )},
 )  # fmt: skip
-_CONTOUR = _level(
+CONTOUR: Final = _level(
     "ContourNumber ContourGeometricType ContourSlabThickness NumberOfContourPoints ContourData",
     sequences={"ContourImageSequence": _SLICE},
 )
 _ROI_CONTOUR = _level(
     "ROIDisplayColor RecommendedDisplayGrayscaleValue RecommendedDisplayCIELabValue ReferencedROINumber",
     sequences={
-        "ContourSequence": _CONTOUR,
+        "ContourSequence": CONTOUR,
         "SourceSeriesSequence": _level("", uids={"SeriesInstanceUID": UidRole.SERIES}),
         "SourcePixelPlanesCharacteristicsSequence": _level(
             "PixelSpacing SpacingBetweenSlices ImageOrientationPatient ImagePositionPatient NumberOfFrames Rows "

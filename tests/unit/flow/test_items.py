@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import StructureSetUnsound
-from gateway.flow.items import read_items
+from gateway.flow.items import Item, read_items
+from gateway.flow.structure_set import Contour
 from gateway.flow.structure_set_iod import UidRole
 from tests.toy import Toy, part10
 
@@ -21,13 +22,17 @@ def unresolved(tag: int, role: UidRole, octets: bytes) -> None:
     """Takes every UID."""
 
 
+def unread(item: Item) -> Contour:
+    return Contour(0, 0, memoryview(b""))
+
+
 def explicit(dataset: bytes) -> bytes:
     return HONEST[False][:DATASET] + dataset
 
 
 def refused(stream: bytes) -> str:
     with pytest.raises(StructureSetUnsound) as unsound:
-        read_items(stream, unresolved)
+        read_items(stream, unresolved, unread)
     return unsound.value.code
 
 
@@ -39,7 +44,7 @@ def sequence(tag: int, *items: bytes) -> bytes:
 @pytest.mark.parametrize("implicit", [False, True])
 def test_every_uid_is_shown_with_its_role_unless_the_same_bytes_were_shown_before(implicit: bool) -> None:
     roles: list[UidRole] = []
-    read_items(HONEST[implicit], lambda tag, role, octets: roles.append(role))
+    read_items(HONEST[implicit], lambda tag, role, octets: roles.append(role), unread)
     assert roles.count(UidRole.INSTANCE) == 3 + 3
     assert {role for role in UidRole if role not in roles} == {UidRole.CODING}
 
@@ -50,14 +55,14 @@ def test_a_changed_byte_is_refused_or_changes_a_value(at: int, flip: int, implic
     stream = bytearray(HONEST[implicit])
     stream[min(at, len(stream) - 1)] ^= flip
     with contextlib.suppress(StructureSetUnsound):
-        read_items(bytes(stream), unresolved)
+        read_items(bytes(stream), unresolved, unread)
 
 
 @given(st.integers(0, len(HONEST[True]) - 1), st.booleans())
 def test_a_cut_stream_is_refused(length: int, implicit: bool) -> None:
     stream = HONEST[implicit][:length]
     with contextlib.suppress(StructureSetUnsound):
-        item = read_items(stream, unresolved)
+        item = read_items(stream, unresolved, unread)
         assert 0x300E0002 not in item.values  # cut between two elements: what is missing is missed later
 
 
@@ -65,7 +70,7 @@ def test_a_cut_stream_is_refused(length: int, implicit: bool) -> None:
 def test_arbitrary_bytes_are_refused_or_read(octets: bytes) -> None:
     for stream in (octets, explicit(octets)):
         with contextlib.suppress(StructureSetUnsound):
-            read_items(stream, unresolved)
+            read_items(stream, unresolved, unread)
 
 
 def test_depth_is_bounded_by_the_table() -> None:

@@ -207,7 +207,7 @@ NAMES = st.text(
 
 
 @given(
-    name=st.lists(NAMES, min_size=1, max_size=5).map("^".join),
+    name=st.lists(NAMES, min_size=1, max_size=3).map("^".join),
     patient_id=NAMES,
     rois=st.lists(st.text(max_size=20), min_size=1, max_size=4),
     slices=st.integers(2, 5),
