@@ -170,7 +170,7 @@ class Acceptor:
         if not self._has_room(address):
             peer.close()
             return
-        connection = Connection(self, next(self._numbers), address)
+        connection = Connection(self, next(self._numbers), address, peer)
         self._connections.setdefault(address, {})[connection] = None
         connection.opened = asyncio.get_running_loop().create_task(self._open(connection, peer))
 

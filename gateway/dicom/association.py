@@ -179,8 +179,9 @@ class Association:
     # -- what the owner answers ----------------------------------------------------------------------------------------
 
     def accept(self, negotiated: Negotiated) -> None:
-        """Answer `AssociateRequested` with an A-ASSOCIATE-AC."""
-        assert self._request is not None
+        """Answer `AssociateRequested` with an A-ASSOCIATE-AC; nothing happens where it has ended meanwhile."""
+        if self._ended or self._request is None:
+            return
         self._accepted = negotiated.accepted
         self._peer_pdu_bytes = self._request.maximum_length
         self._outgoing.append(encode_associate_ac(self._request, negotiated, self._pdu_bytes))
@@ -189,7 +190,9 @@ class Association:
         self._go_on()
 
     def reject(self, rejection: Rejection, code: str) -> None:
-        """Answer `AssociateRequested` with an A-ASSOCIATE-RJ."""
+        """Answer `AssociateRequested` with an A-ASSOCIATE-RJ; nothing happens where it has ended meanwhile."""
+        if self._ended or self._request is None:
+            return
         self._request = None
         self._outgoing.append(rejection.encode())
         self._apply(Event.LOCAL_REJECT)
@@ -340,6 +343,8 @@ class Association:
     def _apply(self, event: Event, code: str = "", reason: AbortReason = AbortReason.NOT_SPECIFIED) -> None:
         """Carry out the action of PS3.8 table 9-10."""
         action, self.state = TRANSITIONS[self.state, event]
+        if self.state is State.IDLE:
+            self._stream.close()
         match action:
             case Action.INDICATE_ASSOCIATE:
                 self._indicate_associate()

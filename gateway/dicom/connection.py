@@ -22,7 +22,7 @@ from gateway.dicom.dimse import Status
 from gateway.dicom.negotiation import AssociateRequest
 from gateway.dicom.state_machine import State
 from gateway.dicom.storage import StorageService, StoreRequest
-from gateway.errors import IntakeError
+from gateway.errors import IntakeError, Word
 from gateway.metrics import Metrics
 
 ARTIM_S: Final = 2.0
@@ -205,6 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         self._adjust_reading()
 
     def _associate_requested(self, request: AssociateRequest) -> None:
+        if self.association.has_ended:
+            return
         decision = self._desk.consider(self, request)
         if isinstance(decision, Refusal):
             self.source = decision.source
@@ -220,7 +222,7 @@ class Connection(asyncio.BufferedProtocol):
         metrics = self._desk.metrics
         self._bytes_total = metrics.received_bytes_total.labels(self.source)
         self.association.accept(decision)
-        _log.info("association accepted", association=self.number, source=self.source)
+        _log.info("association accepted", association=self.number, source=Word.known(self.source))
 
     def _store_received(self, event: StoreReceived) -> None:
         request = StoreRequest(
@@ -261,7 +263,10 @@ class Connection(asyncio.BufferedProtocol):
                 # A fault of ours. What it says could hold a value of the dataset, so it is not said.
                 task.exception()
                 _log.error(
-                    "store failed", association=self.number, source=self.source, reason="SERVICE_FAILED"
+                    "store failed",
+                    association=self.number,
+                    source=Word.known(self.source),
+                    reason=Word("SERVICE_FAILED"),
                 )
                 self._respond(Status.PROCESSING_FAILURE, "SERVICE_FAILED")
         if self._store is None and self.association.has_ended:
@@ -285,7 +290,10 @@ class Connection(asyncio.BufferedProtocol):
         if not was_associated:
             if event.outcome is Outcome.REJECTED:
                 _log.warning(
-                    "association rejected", association=self.number, source=self.source, reason=event.code
+                    "association rejected",
+                    association=self.number,
+                    source=Word.known(self.source),
+                    reason=Word.known(event.code),
                 )
             return
         self._was_released = event.outcome is Outcome.RELEASED and not event.code
@@ -293,8 +301,8 @@ class Connection(asyncio.BufferedProtocol):
         _log.info(
             "association ended",
             association=self.number,
-            source=self.source,
-            reason=event.code or event.outcome.value,
+            source=Word.known(self.source),
+            reason=Word.known(event.code) if event.code else event.outcome,
             count=self.association.answered,
         )
         self._desk.association_over(self)

@@ -38,13 +38,14 @@ APPLICATION_CONTEXT_NAME: Final = "1.2.840.10008.3.1.1.1"
 _ITEM_HEADER = Struct(">BxH")
 _FIXED_BYTES = 74
 """Everything before the items, PS3.8 table 9-11."""
-_UID = re.compile(rb"[0-9.]{1,64}\0?")
+_UID = re.compile(rb"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+_NO_UID = b"2.25.0"
 _AE_TITLE = re.compile(rb" *([\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]*[\x21-\x5B\x5D-\x7E])?) *")
 _PLACEHOLDER = b"X".ljust(16)
 
 _APPLICATION_CONTEXT, _PRESENTATION_CONTEXT, _USER_INFORMATION = 0x10, 0x20, 0x50
 _ABSTRACT_SYNTAX, _TRANSFER_SYNTAX = 0x30, 0x40
-_MAXIMUM_LENGTH, _IMPLEMENTATION_CLASS, _ASYNC_OPERATIONS, _ROLE = 0x51, 0x52, 0x53, 0x54
+_MAXIMUM_LENGTH, _ASYNC_OPERATIONS, _ROLE = 0x51, 0x53, 0x54
 _MOST_CONTEXTS = 128
 """Odd ids between 1 and 255, PS3.8 section 9.3.2.2."""
 _SMALLEST_PEER_PDU_BYTES = 64
@@ -132,13 +133,12 @@ def decode_associate_rq(pdu: bytes) -> AssociateRequest:
         if item_type == _PRESENTATION_CONTEXT:
             contexts.append(value)
         elif item_type == _APPLICATION_CONTEXT:
-            _check_uid(value)
-            items += _item(item_type, value)
+            items += _item(item_type, _uid(value))
         elif item_type == _USER_INFORMATION:
             items += _item(item_type, b"".join(_known_user_information(value)))
     contexts_are_valid = _are_contexts(contexts)
     if contexts_are_valid:
-        items += b"".join(_item(_PRESENTATION_CONTEXT, value) for value in contexts)
+        items += b"".join(map(_context, contexts))
     decoded = A_ASSOCIATE_RQ()
     try:
         # AE titles are judged here: pynetdicom would log a bad one.
@@ -224,10 +224,7 @@ def _are_contexts(values: list[bytes]) -> bool:
 
 
 def _is_context(value: bytes) -> bool:
-    kinds = []
-    for kind, uid in _items(value[4:]):
-        _check_uid(uid)
-        kinds.append(kind)
+    kinds = [kind for kind, _ in _items(value[4:])]
     return (
         kinds.count(_ABSTRACT_SYNTAX) == 1
         and kinds.count(_TRANSFER_SYNTAX) >= 1
@@ -235,27 +232,31 @@ def _is_context(value: bytes) -> bool:
     )
 
 
+def _context(value: bytes) -> bytes:
+    """A presentation context item in which every UID is one."""
+    items = b"".join(_item(kind, _uid(uid)) for kind, uid in _items(value[4:]))
+    return _item(_PRESENTATION_CONTEXT, value[:4] + items)
+
+
 def _known_user_information(value: bytes) -> Iterator[bytes]:
-    """The sub-items that get an answer, PS3.7 annex D.3.3."""
+    """The sub-items that get an answer, PS3.7 annex D.3.3; what nothing here needs, nothing here reads."""
     for item_type, content in _items(value):
         if item_type in (_MAXIMUM_LENGTH, _ASYNC_OPERATIONS):
             if len(content) != 4:
                 raise _broken()
-        elif item_type == _IMPLEMENTATION_CLASS:
-            _check_uid(content)
+            yield _item(item_type, content)
         elif item_type == _ROLE:
             uid_length = int.from_bytes(content[:2], "big")
             if len(content) != uid_length + 4 or not set(content[-2:]) <= {0, 1}:
                 raise _broken()
-            _check_uid(content[2:-2])
-        else:
-            continue  # nothing here needs it, so nothing here reads it
-        yield _item(item_type, content)
+            uid = _uid(content[2:-2])
+            yield _item(item_type, len(uid).to_bytes(2, "big") + uid + content[-2:])
 
 
-def _check_uid(value: bytes) -> None:
-    if not _UID.fullmatch(value):
-        raise _broken()
+def _uid(value: bytes) -> bytes:
+    """A well-formed UID (PS3.5 section 9.1), or one that stands for nothing, so that it is answered as unknown."""
+    value = value.rstrip(b"\0")
+    return value if len(value) <= 64 and _UID.fullmatch(value) else _NO_UID
 
 
 def _ae_title(field: bytes) -> str | None:

@@ -191,10 +191,14 @@ class PduStream:
             while not self._dead and self._step():
                 pass
         except ProtocolViolation as violation:
-            self._dead = True
-            self._sink = None
-            self._fragment_left = 0
+            self.close()
             self._receiver.violated(violation)
+
+    def close(self) -> None:
+        """Look at nothing more; what still arrives is received and forgotten."""
+        self._dead = True
+        self._sink = None
+        self._fragment_left = 0
 
     def _step(self) -> bool:
         if self._in_fragment:

@@ -308,6 +308,13 @@ async def test_the_service_learns_the_end_once_and_last(end: object) -> None:
     assert scene.connection.association._dataset.size == 0
 
 
+async def test_a_request_and_its_abort_at_once_are_no_association() -> None:
+    scene = Scene()
+    scene.feed(wire.associate_rq() + wire.ABORT)
+    scene.lose()
+    assert (scene.desk.service.ended, scene.desk.associations_over, scene.desk.connections_over) == ([], 0, 1)
+
+
 async def test_a_store_is_cancelled_when_its_sender_is_gone() -> None:
     scene = Scene().associate()
     await _storing(scene)

@@ -154,9 +154,6 @@ def test_an_incomplete_context_is_rejected(context: bytes) -> None:
         wire.raw_associate_rq(ITEMS + wire.item(0x50, wire.item(0x53, b"\x00"))),
         wire.raw_associate_rq(ITEMS + wire.item(0x50, wire.item(0x54, b"\x00\x03"))),
         wire.raw_associate_rq(ITEMS + wire.item(0x50, wire.item(0x54, b"\x00\x031.2\x02\x00"))),
-        wire.raw_associate_rq(wire.item(0x10, b"\xff\xfe")),
-        wire.raw_associate_rq(ITEMS + wire.context_item(3, abstract_syntax=b"1.2\x00\x00\x00")),
-        wire.raw_associate_rq(ITEMS + wire.context_item(3, transfer_syntax=b"1" * 65)),
     ],
 )
 def test_items_that_do_not_fit_are_a_violation(pdu: bytes) -> None:
@@ -177,6 +174,27 @@ def test_an_ae_title_that_is_none_is_not_read(title: bytes, caplog: pytest.LogCa
 def test_spaces_around_an_ae_title_mean_nothing() -> None:
     request = decode_associate_rq(wire.raw_associate_rq(ITEMS, called=b"  GATEWAY", calling=b" A B "))
     assert (request.called_ae_title, request.calling_ae_title) == ("GATEWAY", "A B")
+
+
+@pytest.mark.parametrize(
+    "uid", [b"1.02.3", b"1..2", b"", b"1.2\r\n", b"\xff\xfe", b"1" * 65, b"1.2.840.10008.1.2.1 "]
+)
+@pytest.mark.parametrize("kind", ["abstract_syntax", "transfer_syntax"])
+def test_what_is_no_uid_is_answered_as_unknown_and_the_other_contexts_are_not_harmed(
+    kind: str, uid: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = ITEMS + wire.context_item(3, **{kind: uid})
+    with caplog.at_level(logging.DEBUG):
+        request = decode_associate_rq(wire.raw_associate_rq(items))
+        results = SupportedContexts(accept_lossy=False).negotiate(request.contexts, request.roles).results
+    assert request.rejection is None
+    assert [cx.result for cx in results] == [0, 3 if kind == "abstract_syntax" else 4]
+    assert caplog.text == ""
+
+
+def test_a_uid_that_is_padded_is_one() -> None:
+    items = wire.APPLICATION_CONTEXT + wire.context_item(1, wire.CT.encode() + b"\0") + wire.USER_INFORMATION
+    assert decode_associate_rq(wire.raw_associate_rq(items)).contexts[0].abstract_syntax == wire.CT
 
 
 def test_unknown_items_are_left_out() -> None:

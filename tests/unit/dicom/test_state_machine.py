@@ -154,6 +154,18 @@ def test_every_local_event_in_every_state(state: State, event: Event) -> None:
         assert association.data_to_send() == b""
 
 
+@pytest.mark.parametrize("end", [wire.ABORT, b"\xff" * 10])
+def test_an_answer_that_comes_after_the_end_is_not_given(end: bytes) -> None:
+    association = in_state(State.AWAITING_ASSOCIATE_RQ)
+    feed(association, wire.associate_rq() + end)
+    request = association.events[0].request  # type: ignore[union-attr]
+    state = association.state
+    association.data_to_send()
+    association.accept(SupportedContexts(accept_lossy=False).negotiate(request.contexts, request.roles))
+    association.reject(Rejection.CONGESTION, "DRAINING")
+    assert (association.state, association.data_to_send()) == (state, b"")
+
+
 @pytest.mark.parametrize("state", REACHED, ids=lambda state: state.name)
 def test_the_end_is_told_once_whatever_follows(state: State) -> None:
     association = in_state(state)
