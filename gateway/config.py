@@ -118,6 +118,11 @@ class Query(_Model):
     ae_title: AETitle
     host: str
     port: Port
+    tls: bool = False
+    retrieve: Literal["move", "get"] = "move"
+    """How images are pulled: sent to our AE title (C-MOVE), or over our own association (C-GET)."""
+    window_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """How many days around a passage's start StudyDate is looked at, to find its study again after a restart."""
 
 
 class Source(_Model):
@@ -173,6 +178,8 @@ class Rule(_Model):
     match: Match = Match()
     model: Name
     deliver_to: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
+    deliver: Literal["at_once", "after_review"] = "at_once"
+    """Whether a person looks at the contours on the console and releases them before they are delivered."""
 
 
 Retention = Annotated[int, Field(ge=60, le=86400)]
@@ -229,6 +236,15 @@ class PassageTimes(_Model):
     """How long a stopping gateway lets passages under way go on; what is left is recovered after the restart."""
     review_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900
     """How long pseudonymised slices and contours stay viewable in memory after delivery; 0 drops them at once."""
+
+
+class Alarm(_Model):
+    """Who is told of a passage that is late or must be sent again."""
+
+    webhook_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """Gets a JSON object without any identity by POST; None: only the console and the metrics tell."""
+    repeat_s: Seconds = 86400
+    """How often it is told again while the passage is still open."""
 
 
 class Console(_Model):
@@ -329,6 +345,7 @@ class Config(_Model):
     """What happens to a series that no rule matches."""
     contourer: Contourer
     passage: PassageTimes = PassageTimes()
+    alarm: Alarm = Alarm()
     console: Console
     state_dir: File
     clinic_key_file: File

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from gateway.yaml_lines import Place
 
@@ -26,6 +27,9 @@ Finding = tuple[Place, str]
 
 TEMPLATE_FIELDS: Final = frozenset({"model", "date"})
 """What a destination's `label` and `description` may have filled in."""
+
+_NEEDS_CERTIFICATE: Final = "needs our certificate, which is given by dicom.tls"
+_SHOULD_BE_HTTPS: Final = "should be https:// for an address that is not loopback"
 
 
 def findings(config: Config, today: date) -> Iterator[Finding]:
@@ -119,19 +123,27 @@ def _links(config: Config) -> Iterator[Finding]:
         for index, source in enumerate(config.sources):
             if source.certificate_sha256 is not None:
                 yield ("sources", index, "certificate_sha256"), "means nothing without dicom.tls"
+            if source.query is not None and source.query.tls:
+                yield ("sources", index, "query", "tls"), _NEEDS_CERTIFICATE
         for index, destination in enumerate(config.destinations):
             if destination.tls:
-                yield ("destinations", index, "tls"), "needs our certificate, which is given by dicom.tls"
+                yield ("destinations", index, "tls"), _NEEDS_CERTIFICATE
     contourer = config.contourer
-    if contourer.kind == "dicomweb" and contourer.url.startswith("http:"):
-        host = contourer.url.removeprefix("http://").split("/")[0].rsplit(":", 1)[0].strip("[]")
-        if not is_loopback(host):
-            yield ("contourer", "url"), "should be https:// for an address that is not loopback"
+    if contourer.kind == "dicomweb" and _is_in_the_clear(contourer.url):
+        yield ("contourer", "url"), _SHOULD_BE_HTTPS
+    webhook = config.alarm.webhook_url
+    if webhook is not None and _is_in_the_clear(webhook):
+        yield ("alarm", "webhook_url"), _SHOULD_BE_HTTPS
     if contourer.kind == "sealed":
         certificate, key = contourer.client_certificate_file, contourer.client_key_file
         if (certificate is None) != (key is None):
             missing = "client_certificate_file" if certificate is None else "client_key_file"
             yield ("contourer", missing), "is missing: the certificate and its key go together"
+
+
+def _is_in_the_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _files(config: Config) -> Iterator[Finding]:

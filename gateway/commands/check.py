@@ -76,7 +76,7 @@ async def _echo_all(config: Config) -> bool:
         for one in config.destinations
     ]
     peers += [
-        (f"source {one.ae_title}", Address(one.query.ae_title, one.query.host, one.query.port))
+        (f"source {one.ae_title}", Address(one.query.ae_title, one.query.host, one.query.port, one.query.tls))
         for one in config.sources
         if one.query is not None
     ]

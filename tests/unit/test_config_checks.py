@@ -45,6 +45,16 @@ import pytest
             "8: contourer.url: should be https://",
         ),
         ("kind: embedded", "kind: dicomweb, url: 'https://x', ca_file: ca.pem", "ca.pem is not there"),
+        (
+            "[127.0.0.1]}",
+            "[127.0.0.1], query: {ae_title: A, host: 10.0.0.1, port: 104, tls: true}}",
+            "3: sources[0].query.tls: needs our certificate",
+        ),
+        (
+            "state_dir: var",
+            "alarm: {webhook_url: 'http://10.0.0.1/x'}\nstate_dir: var",
+            "10: alarm.webhook_url: should be https://",
+        ),
         ("kind: embedded", "kind: sealed, url: 'https://x', identity_file: .", "is not a file"),
         (
             "kind: embedded",
@@ -82,3 +92,8 @@ def test_two_destinations_of_one_name_are_a_mistake_in_any_case_of_letters(confi
     second = "port: 11113}\n  - {name: TPS, ae_title: TPS2, host: 127.0.0.1, port: 11114}"
     [line] = configuration.told("port: 11113}", second)
     assert line == "6: destinations[1].name: tps is destinations[0] already"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]:8080", "localhost:8042"])
+def test_a_loopback_url_may_be_in_the_clear(configuration: Any, host: str) -> None:
+    assert configuration.told("kind: embedded", f"kind: dicomweb, url: 'http://{host}/x'") == []
