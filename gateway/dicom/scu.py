@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -24,7 +25,7 @@ from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from gateway.dicom.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -39,6 +40,8 @@ VERIFICATION: Final = "1.2.840.10008.1.1"
 MAXIMUM_PDU_BYTES: Final = 128 * 1024
 LITTLE_ENDIAN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 _MEDIUM_PRIORITY: Final = 0
+_MOST_RECEIVED_BYTES: Final = 64 * 2**20
+"""In one association that brings no images: room for the answers to any query."""
 _GRACE_S: Final = 5.0
 """How long a thread whose connection was cut may take to end."""
 
@@ -139,6 +142,7 @@ class Scu:
         work: _Work[_T],
         *,
         deadline_s: float | None = None,
+        roles: Sequence[str] = (),
     ) -> _T:
         """Associate, work and release, in a thread.
 
@@ -151,6 +155,8 @@ class Scu:
             What is done with the established association; its reactor is parked.
         deadline_s : float, optional
             Instead of the usual one.
+        roles : sequence of str
+            SOP classes of which we are the SCP on this association (PS3.7 D.3.3.4).
 
         Raises
         ------
@@ -158,10 +164,10 @@ class Scu:
         """
         if peer.tls and self._tls is None:
             raise ValueError("a peer with TLS needs our own certificate")
-        entity = _Entity(self._ae_title)
+        entity = _Entity(self._ae_title, receives_images=bool(roles))
         entity.connection_timeout = self._connect_s
         entity.acse_timeout = entity.dimse_timeout = self._response_s
-        call = _Call(entity, peer, contexts, self._tls if peer.tls else None)
+        call = _Call(entity, peer, contexts, self._tls if peer.tls else None, roles)
         running = asyncio.get_running_loop().run_in_executor(self._pool, call.run, work)
         try:
             async with asyncio.timeout(deadline_s or self._deadline_s):
@@ -179,11 +185,25 @@ class Scu:
         await asyncio.to_thread(self._pool.shutdown)
 
 
+class _Transport(AssociationSocket):
+    """The connection of one call; a peer that sends without end, or says that it will, is cut off."""
+
+    may_receive_bytes: float = _MOST_RECEIVED_BYTES
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read exactly so many bytes, or fewer at the end."""
+        self.may_receive_bytes -= nr_bytes
+        if nr_bytes > MAXIMUM_PDU_BYTES or self.may_receive_bytes < 0:
+            raise OSError("the peer sends too much")
+        return super().recv(nr_bytes)
+
+
 class _Entity(ApplicationEntity):
     """Our node in one call; it keeps hold of the socket, which pynetdicom drops unclosed when nobody answers."""
 
-    def __init__(self, ae_title: str) -> None:
+    def __init__(self, ae_title: str, *, receives_images: bool) -> None:
         super().__init__(ae_title)
+        self._receives_images = receives_images
         self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self.sockets: list[socket.socket] = []
@@ -191,7 +211,10 @@ class _Entity(ApplicationEntity):
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
-        transport = super()._create_socket(assoc, address, tls_args)
+        transport = _Transport(assoc, address=address)
+        transport.tls_args = tls_args
+        if self._receives_images:
+            transport.may_receive_bytes = math.inf
         if transport.socket is not None:
             transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sockets.append(transport.socket)
@@ -207,12 +230,18 @@ class _Call:
     """One association from its connection to its end."""
 
     def __init__(
-        self, entity: _Entity, peer: Peer, contexts: Sequence[PresentationContext], tls: ssl.SSLContext | None
+        self,
+        entity: _Entity,
+        peer: Peer,
+        contexts: Sequence[PresentationContext],
+        tls: ssl.SSLContext | None,
+        roles: Sequence[str],
     ) -> None:
         self._entity = entity
         self._peer = peer
         self._contexts = list(contexts)
         self._tls = tls
+        self._roles = roles
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._is_cut = False
@@ -253,6 +282,7 @@ class _Call:
                 contexts=self._contexts,
                 ae_title=peer.ae_title,
                 max_pdu=MAXIMUM_PDU_BYTES,
+                ext_neg=[build_role(uid, scp_role=True) for uid in self._roles],
                 tls_args=None if self._tls is None else (self._tls, peer.host),
                 evt_handlers=[(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_ESTABLISHED, _park)],
             )

@@ -127,6 +127,21 @@ async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await asyncio.sleep(60)
 
 
+def accepting() -> bytes:
+    """An A-ASSOCIATE-AC for the two contexts that are proposed, and nothing after it."""
+    contexts = b"".join(
+        struct.pack(">BxHBxBx", 0x21, 8 + len(syntax), number, 0)
+        + struct.pack(">BxH", 0x40, len(syntax))
+        + syntax
+        for number, syntax in ((1, b"1.2.840.10008.1.2.1"), (3, b"1.2.840.10008.1.2"))
+    )
+    application = struct.pack(">BxH", 0x10, 21) + b"1.2.840.10008.3.1.1.1"
+    user = struct.pack(">BxHI", 0x51, 4, 16384) + struct.pack(">BxH", 0x52, 5) + b"1.2.3"
+    items = application + contexts + struct.pack(">BxH", 0x50, len(user)) + user
+    body = struct.pack(">HH", 1, 0) + b"TPS".ljust(16) + b"CONTOURGATE".ljust(16) + bytes(32) + items
+    return struct.pack(">BxI", 0x02, len(body)) + body
+
+
 async def test_nobody_listens(scu: Scu) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -194,20 +209,6 @@ async def test_a_peer_whose_answer_comes_too_late(scu: Scu) -> None:
 
 
 async def test_a_peer_that_stops_reading_is_left_in_time(scu: Scu) -> None:
-    def accepting() -> bytes:
-        """An A-ASSOCIATE-AC for the two contexts that are proposed, and nothing after it."""
-        contexts = b"".join(
-            struct.pack(">BxHBxBx", 0x21, 8 + len(syntax), number, 0)
-            + struct.pack(">BxH", 0x40, len(syntax))
-            + syntax
-            for number, syntax in ((1, b"1.2.840.10008.1.2.1"), (3, b"1.2.840.10008.1.2"))
-        )
-        application = struct.pack(">BxH", 0x10, 21) + b"1.2.840.10008.3.1.1.1"
-        user = struct.pack(">BxHI", 0x51, 4, 16384) + struct.pack(">BxH", 0x52, 5) + b"1.2.3"
-        items = application + contexts + struct.pack(">BxH", 0x50, len(user)) + user
-        body = struct.pack(">HH", 1, 0) + b"TPS".ljust(16) + b"CONTOURGATE".ljust(16) + bytes(32) + items
-        return struct.pack(">BxI", 0x02, len(body)) + body
-
     async def stops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(accepting())
@@ -219,6 +220,37 @@ async def test_a_peer_that_stops_reading_is_left_in_time(scu: Scu) -> None:
         started = time.monotonic()
         assert await code(scu.store(peer(port), [large])) == "PEER_ABORTED"
         assert time.monotonic() - started < 5
+
+
+async def test_a_peer_that_announces_four_gigabytes_is_cut_off(scu: Scu) -> None:
+    sent = 0
+
+    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.read(1000)
+        writer.write(accepting() + struct.pack(">BxI", 0x04, 2**32 - 1))
+        while True:
+            writer.write(bytes(2**16))
+            await writer.drain()
+            sent += 2**16
+
+    async with listening(floods) as port:
+        assert await code(scu.store(peer(port), [OBJECT])) == "PEER_ABORTED"
+    assert sent < 64 * 2**20
+
+
+async def test_a_peer_that_answers_without_end_is_cut_off(scu: Scu) -> None:
+    fragment = struct.pack(">IBB", 65538, 1, 0) + bytes(65536)  # of a dataset, never the last one
+
+    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(accepting())
+        while True:
+            writer.write(struct.pack(">BxI", 0x04, len(fragment)) + fragment)
+            await writer.drain()
+
+    async with listening(floods) as port:
+        assert await code(scu.store(peer(port), [OBJECT])) == "PEER_ABORTED"
 
 
 async def test_a_cancelled_delivery_cuts_its_connection(scu: Scu) -> None:
