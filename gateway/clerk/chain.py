@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.clerk.fields import Count, Digest
 from gateway.clerk.journal import NOTHING, Epoch, Mark
 from gateway.clerk.lines import Line, Scan, scan
-from gateway.clerk.records import Damaged, LedgerFault, LedgerSealed, Record, write_record
+from gateway.clerk.records import Damaged, LedgerFault, LedgerSealed, OfPassage, Record, write_record
 
 FILE_NAME: Final = "ledger"
 START: Final = "0" * 64
@@ -33,9 +33,17 @@ _SEAL_LABEL: Final = b"contourgate ledger seal 1\0"
 _PLACE: Final = re.compile(
     rb'\{"previous":"(?P<previous>[0-9a-f]{64})","entry":(?P<entry>\d{1,16}),'
     rb'"epoch":"(?P<epoch>[0-9a-f]{16})","number":(?P<number>\d{1,16}),'
-    rb'"record":\{.*"kind":"(?:(?P<kind>seal|damaged)|\w+)".*\}\}'
+    rb'"record":\{.*"kind":"(?P<kind>\w+)".*\}\}'
 )
-"""An entry is read with this, not as JSON, because there may be millions."""
+"""An entry is read with this, not as JSON, because there may be a million."""
+
+
+_OF_PASSAGES: Final = frozenset(
+    each.model_fields["kind"].default.encode() for each in OfPassage.__subclasses__() if each.is_evidence
+)
+_OF_THE_LEDGER: Final = frozenset(
+    each.model_fields["kind"].default.encode() for each in (LedgerSealed, Damaged)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,10 @@ class Verdict:
     head: Head
     last: Mark
     """Up to where the vault's records are in it."""
+    passages: Mark
+    """Up to where its records of passages are in it."""
+    epochs: frozenset[str]
+    """Every life of the vault that it knows."""
     signed_entries: int
     """How many entries the last signature covers; later ones are chained but not yet signed."""
     faults: tuple[Fault, ...]
@@ -144,9 +156,11 @@ class Verification:
         self._next = 1
         self._previous: str | None = START
         """None after a damaged line, whose true digest nobody knows."""
-        self._last = NOTHING
+        self._last = self._passages = NOTHING
+        self._epochs: set[str] = set()
         self._seals = 0
         self._signed_entries = 0
+        self._noticed: set[tuple[LedgerFault, int]] = set()
         self._recorded: set[tuple[LedgerFault, int]] = set()
 
     def verdict(self, sealed_head: LedgerSealed | None, noted: Head | None) -> Verdict:
@@ -170,6 +184,8 @@ class Verification:
         return Verdict(
             head=Head(self._next - 1, self._previous or START),
             last=self._last,
+            passages=self._passages,
+            epochs=frozenset(self._epochs),
             signed_entries=self._signed_entries,
             faults=tuple(
                 replace(fault, is_recorded=(fault.kind, fault.entry) in self._recorded)
@@ -192,7 +208,10 @@ class Verification:
         if match is None:
             return
         self._last = Mark(match["epoch"].decode(), int(match["number"]))
-        if match["kind"]:
+        self._epochs.add(self._last.epoch)
+        if match["kind"] in _OF_PASSAGES:
+            self._passages = self._last
+        elif match["kind"] in _OF_THE_LEDGER:
             self._read_own(line)
 
     def _read_own(self, line: Line) -> None:
@@ -224,7 +243,10 @@ class Verification:
         return False
 
     def _fault(self, kind: LedgerFault, entry: int, offset: int) -> None:
-        self._faults.append(Fault(kind, entry, offset))
+        """Note the first of a kind at an entry: one alteration makes every later signature not fit."""
+        if (kind, entry) not in self._noticed:
+            self._noticed.add((kind, entry))
+            self._faults.append(Fault(kind, entry, offset))
 
 
 def _is_signed(seal: LedgerSealed, key: Ed25519PublicKey) -> bool:

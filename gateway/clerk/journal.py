@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.clerk.fields import Count, Hexadecimal
 from gateway.clerk.lines import LineFile, line_of, replace_file
-from gateway.clerk.records import InstancesCounted, LedgerFault, OfPassage, Record, StateChanged, write_record
+from gateway.clerk.records import (
+    InstancesCounted,
+    LedgerFault,
+    OfPassage,
+    PassageRecord,
+    Record,
+    StateChanged,
+    write_record,
+)
 from gateway.passage import ENDS
 
 FILE_NAME: Final = "journal"
@@ -80,7 +88,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path: Final = folder / FILE_NAME
         self._file = LineFile(self._path)
-        self._passages: dict[str, list[Record]] = {}
+        self._passages: dict[str, list[PassageRecord]] = {}
         self._last = NOTHING
         damaged = list(self._file.found.damaged)
         for line in self._file.found.lines:
@@ -91,13 +99,22 @@ class Journal:
         self.damage: Final = [(LedgerFault.LINE_DAMAGED, offset) for offset in sorted(damaged)]
         """What was found wrong, and at which byte; the file as it was is kept beside as `journal.damaged`."""
         if self.damage:
-            replace_file(self._path.with_name(FILE_NAME + ".damaged"), self._path.read_bytes())
-            self._rewrite()
+            try:
+                replace_file(self._path.with_name(FILE_NAME + ".damaged"), self._path.read_bytes())
+                self._rewrite()
+            except OSError:
+                self._file.close()
+                raise
 
     @property
     def last(self) -> Mark:
         """Up to where it was written."""
         return self._last
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._file.size
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write the records that belong here and are new; they are on the disk when this returns.
@@ -124,7 +141,33 @@ class Journal:
             with contextlib.suppress(OSError):  # only larger than it need be
                 self._rewrite()
 
-    def open_records(self) -> Iterator[Record]:
+    def take_from_ledger(self, records: Sequence[PassageRecord], last: Mark | None) -> None:
+        """Fill in what this journal lost.
+
+        Parameters
+        ----------
+        records : sequence of PassageRecord
+            The ledger's, of all passages, in order.
+        last : Mark, optional
+            Up to where they go, if that is further than this journal.
+
+        Raises
+        ------
+        OSError
+        """
+        mine = list(self.open_records())
+        known = {record.passage for record in records}
+        self._passages = {}
+        for record in records:
+            self._keep(record)
+        for record in mine:  # counts, which the ledger does not have, and what it had not got yet
+            there = self._passages.get(record.passage)
+            if record.passage not in known or (there is not None and record not in there):
+                self._keep(record)
+        self._last = last or self._last
+        self._rewrite()
+
+    def open_records(self) -> Iterator[PassageRecord]:
         """The records of all passages that have not ended, a passage's in the order of writing."""
         for records in self._passages.values():
             yield from records
@@ -138,9 +181,10 @@ class Journal:
 
     def _note(self, entry: Entry) -> None:
         self._last = entry.mark
-        record = entry.record
-        if not isinstance(record, OfPassage):
-            return
+        if isinstance(entry.record, OfPassage):
+            self._keep(entry.record)
+
+    def _keep(self, record: PassageRecord) -> None:
         records = self._passages.setdefault(record.passage, [])
         if isinstance(record, InstancesCounted):
             records[:] = [other for other in records if not isinstance(other, InstancesCounted)]

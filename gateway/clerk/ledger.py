@@ -17,9 +17,18 @@ from typing import Final
 from pydantic import ValidationError
 
 from gateway.clerk.chain import FILE_NAME, Fault, Head, LedgerEntry, Verification
-from gateway.clerk.journal import Entry, Mark, is_new
-from gateway.clerk.lines import LineFile, replace_file
-from gateway.clerk.records import Damaged, LedgerFault, LedgerSealed, Record, read_record, write_record
+from gateway.clerk.journal import NOTHING, Entry, Mark, is_new
+from gateway.clerk.lines import LineFile, replace_file, scan
+from gateway.clerk.records import (
+    Damaged,
+    LedgerFault,
+    LedgerSealed,
+    OfPassage,
+    PassageRecord,
+    Record,
+    read_record,
+    write_record,
+)
 
 HEAD_FILE_NAME: Final = "ledger.head"
 
@@ -56,7 +65,11 @@ class Ledger:
         self._head_is_written = True
         self.damage: Final[list[Damaged]] = []
         """What was found wrong and was not known before; whoever tells it clears it."""
-        self._take_up()
+        try:
+            self._take_up()
+        except OSError:
+            self._file.close()
+            raise
 
     @property
     def head(self) -> Head:
@@ -67,6 +80,32 @@ class Ledger:
     def last(self) -> Mark:
         """Up to where records were written."""
         return self._last
+
+    def is_ahead_of(self, journal: Mark) -> bool:
+        """Whether records of passages are here that a journal up to that mark does not have.
+
+        A record is in the journal before it is here, so such a journal was cut or is an older copy.
+        """
+        if journal.epoch == self._passages.epoch:
+            return journal.number < self._passages.number
+        return self._passages != NOTHING and (journal == NOTHING or journal.epoch in self._epochs)
+
+    @property
+    def last_of_passages(self) -> Mark:
+        """Up to where records of passages were written."""
+        return self._passages
+
+    def records_of_passages(self) -> list[PassageRecord]:
+        """The records of all passages, ended or not."""
+        records: list[PassageRecord] = []
+        for line in scan(self._file.path.read_bytes()).lines:
+            try:
+                record = LedgerEntry.model_validate_json(line.text).record
+            except ValidationError:  # what is no entry was told as a fault
+                continue
+            if isinstance(record, OfPassage):
+                records.append(record)
+        return records
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Append the records that belong here and are new; they are on the disk when this returns.
@@ -109,6 +148,7 @@ class Ledger:
     def _take_up(self, *known: Fault) -> None:
         verdict = Verification(self._file.found, ()).verdict(self._sealed, None)
         self._head, self._last = verdict.head, verdict.last
+        self._passages, self._epochs = verdict.passages, verdict.epochs
         faults = [*known, *(fault for fault in verdict.faults if not fault.is_recorded)]
         if faults:
             signed = self._sealed.entries if self._sealed else 0

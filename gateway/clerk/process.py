@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from gateway.clerk.fields import Names
 from gateway.clerk.journal import Entry, Journal
 from gateway.clerk.ledger import Ledger
-from gateway.clerk.records import Damaged
+from gateway.clerk.records import Damaged, LedgerFault
 from gateway.clerk.wire import (
     LARGEST_MESSAGE,
     TO_CLERK,
@@ -175,8 +175,24 @@ class Clerk:
         if self._journal is None:
             self._journal = Journal(self._folder)
         if self._ledger is None:
-            self._ledger = Ledger(self._folder, self._now)
+            ledger = Ledger(self._folder, self._now)
+            try:
+                self._mend_journal(self._journal, ledger)
+            except OSError:
+                ledger.close()
+                raise
+            self._ledger = ledger
         self._collect_damage()
+
+    def _mend_journal(self, journal: Journal, ledger: Ledger) -> None:
+        """Take from the ledger what a damaged, cut or older journal does not have."""
+        is_behind = ledger.is_ahead_of(journal.last)
+        if is_behind or journal.damage:
+            size = journal.size
+            last = ledger.last_of_passages if is_behind else None
+            journal.take_from_ledger(ledger.records_of_passages(), last)
+            if is_behind:
+                journal.damage.append((LedgerFault.TRUNCATED, size))
 
     def _write_backlog(self) -> None:
         assert self._journal is not None

@@ -42,6 +42,7 @@ __all__ = [
     "LedgerSealed",
     "OfPassage",
     "PassageOpened",
+    "PassageRecord",
     "PersonActed",
     "Record",
     "Started",
@@ -109,6 +110,8 @@ class Committed(OfPassage):
     slices: Count
     model: ModelName
     profile: ProfileName
+    deliver_to: tuple[DestinationName, ...] = ()
+    """Whom the result is for: after a restart it tells whether everybody has it."""
 
 
 class Delivered(OfPassage):
@@ -212,18 +215,10 @@ class Damaged(_Record):
     """How many entries the last signature covered."""
 
 
+PassageRecord = PassageOpened | InstancesCounted | StateChanged | Committed | Delivered
+
 Record = Annotated[
-    PassageOpened
-    | InstancesCounted
-    | StateChanged
-    | Committed
-    | Delivered
-    | Alerted
-    | Started
-    | Stopped
-    | PersonActed
-    | LedgerSealed
-    | Damaged,
+    PassageRecord | Alerted | Started | Stopped | PersonActed | LedgerSealed | Damaged,
     Field(discriminator="kind"),
 ]
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -273,25 +274,81 @@ async def test_a_disk_that_becomes_read_only_pauses_the_intake_until_it_is_mende
     assert clerk.close() == 0
 
 
-async def test_damage_found_at_the_start_is_told_to_the_vault(clerk: ClerkProcess) -> None:
+def _change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[scan(bytes(content)).lines[2].offset + 80] ^= 1
+    path.write_bytes(content)
+
+
+def _cut_after_three_lines(path: Path) -> None:
+    os.truncate(path, scan(path.read_bytes()).lines[3].offset)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "fault"),
+    [
+        (_change_a_byte, LedgerFault.LINE_DAMAGED),
+        (_cut_after_three_lines, LedgerFault.TRUNCATED),
+        (lambda path: path.write_bytes(b""), LedgerFault.TRUNCATED),
+        (lambda path: path.unlink(), LedgerFault.TRUNCATED),
+    ],
+    ids=["damaged", "cut", "emptied", "removed"],
+)
+async def test_a_spoilt_journal_is_told_and_mended_from_the_ledger(
+    clerk: ClerkProcess, tamper: Callable[[Path], object], fault: LedgerFault
+) -> None:
+    async with clerk.link() as link:
+        for number in range(5):
+            await link.write(opened(number))
+        await link.write(moved(4, State.FAILED, "NO_RULE"))
+    clerk.kill()
+    tamper(clerk.folder / "journal")
+    clerk.start()
+    damage: list[Damaged] = []
+    async with clerk.link(damaged=damage.append) as link:
+        stood = [passage.id for passage in await link.open_passages()]
+        await link.write(opened(7))
+    assert ("journal", fault) in {(each.file, each.fault) for each in damage}
+    assert sorted(stood) == [passage_id(number) for number in range(4)]
+    clerk.kill()
+    clerk.start()
+    damage.clear()
+    async with clerk.link(damaged=damage.append) as link:  # told once, and well again
+        stood = [passage.id for passage in await link.open_passages()]
+    assert damage == []
+    assert sorted(stood) == [passage_id(number) for number in (0, 1, 2, 3, 7)]
+
+
+async def test_an_older_journal_put_back_is_told_and_mended(clerk: ClerkProcess) -> None:
+    async with clerk.link() as link:
+        await link.write(opened(0))
+        older = (clerk.folder / "journal").read_bytes()
+    async with clerk.link() as link:  # another life of the vault
+        await link.write(moved(0, State.FAILED, "NO_RULE"))
+        await link.write(opened(1))
+    clerk.kill()
+    (clerk.folder / "journal").write_bytes(older)
+    clerk.start()
+    damage: list[Damaged] = []
+    async with clerk.link(damaged=damage.append) as link:
+        stood = [passage.id for passage in await link.open_passages()]
+    assert [(each.file, each.fault) for each in damage] == [("journal", LedgerFault.TRUNCATED)]
+    assert stood == [passage_id(1)]
+
+
+async def test_a_spoilt_ledger_is_told_to_the_vault(clerk: ClerkProcess) -> None:
     async with clerk.link() as link:
         for number in range(5):
             await link.write(opened(number))
     clerk.kill()
-    for name in ("journal", "ledger"):
-        content = bytearray((clerk.folder / name).read_bytes())
-        content[scan(bytes(content)).lines[2].offset + 80] ^= 1
-        (clerk.folder / name).write_bytes(content)
+    _change_a_byte(clerk.folder / "ledger")
     clerk.start()
     damage: list[Damaged] = []
     async with clerk.link(damaged=damage.append) as link:
         await link.write(opened(7))
-        stood = {passage.id for passage in await link.open_passages()}
-    assert {(each.file, each.fault) for each in damage} >= {
-        ("journal", LedgerFault.LINE_DAMAGED),
-        ("ledger", LedgerFault.LINE_DAMAGED),
-    }
-    assert stood == {passage_id(number) for number in (0, 1, 3, 4)}
+    assert [(each.file, each.fault, each.entry) for each in damage] == [
+        ("ledger", LedgerFault.LINE_DAMAGED, 3)
+    ]
 
 
 async def test_a_ledger_put_back_under_a_running_gateway_is_noticed(clerk: ClerkProcess) -> None:
