@@ -131,7 +131,7 @@ class Phantom:
             "External": voxel * sum(int(self.external(z).sum()) for z in heights),
             "Lung_L": voxel * sum(int(self.lung(1, z).sum()) for z in heights),
             "Lung_R": voxel * sum(int(self.lung(-1, z).sum()) for z in heights),
-            "Bone": voxel * sum(int(self.bone(z).sum()) for z in heights),
+            "Bones": voxel * sum(int(self.bone(z).sum()) for z in heights),
             "SpinalCanal": voxel * sum(int(self.canal(z).sum()) for z in heights),
         }
 

@@ -43,5 +43,5 @@ class Roi:
 EXTERNAL: Final = Structure("External", "EXTERNAL", (0, 255, 0), None)
 LUNG_L: Final = Structure("Lung_L", "ORGAN", (80, 160, 255), Code("44029006", "Left lung"))
 LUNG_R: Final = Structure("Lung_R", "ORGAN", (0, 90, 220), Code("3341006", "Right lung"))
-BONE: Final = Structure("Bone", "ORGAN", (255, 225, 140), Code("272673000", "Bone"))
+BONE: Final = Structure("Bones", "ORGAN", (255, 225, 140), Code("272673000", "Bone"))
 SPINAL_CANAL: Final = Structure("SpinalCanal", "ORGAN", (255, 60, 60), Code("61853006", "Spinal canal"))

@@ -9,7 +9,7 @@ from gateway.contourer.engine.contours import outlines, signed_area
 from gateway.contourer.engine.segmentation import segment
 from gateway.errors import ContourerRefused
 
-NAMES = ["External", "Lung_L", "Lung_R", "Bone", "SpinalCanal"]
+NAMES = ["External", "Lung_L", "Lung_R", "Bones", "SpinalCanal"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_every_structure_lies_inside_the_external(segmented):
 def test_lungs_bone_and_canal_do_not_share_a_voxel(segmented):
     shared = sum(segmented[name].astype(int) for name in ("Lung_L", "Lung_R", "SpinalCanal"))
     assert shared.max() == 1
-    assert not (segmented["Bone"] & segmented["SpinalCanal"]).any()
+    assert not (segmented["Bones"] & segmented["SpinalCanal"]).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
