@@ -7,59 +7,25 @@ but the ones that only the administrator can know.
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import os
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
 from gateway.config_checks import findings, is_loopback
+from gateway.config_types import AETitle, File, Model, Name, Network, Pattern, Port, Seconds
 from gateway.config_words import explained
 from gateway.errors import ConfigError, Word
 from gateway.yaml_lines import Document, Mistake
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=False)
-
-
-def _ae_title(text: str) -> str:
-    if not re.fullmatch(r"[\x21-\x5B\x5D-\x7E](?:[\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?", text):
-        raise ValueError(
-            "an AE title has 1 to 16 printable ASCII characters, no backslash, no space at its ends"
-        )
-    return text
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text, strict=False)
-    return text
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-    return text
-
-
-def _from_folder(path: Path, info: ValidationInfo) -> Path:
-    return path if info.context is None else info.context / path
 
 
 def _off(_: object) -> str:
@@ -71,17 +37,7 @@ def _is_off(value: object) -> str:
     return "off" if value is False or value == "off" else "files"
 
 
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-"""PS3.5 VR AE."""
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
-"""A name that the administrator gives to something; shown in logs, metrics and the console."""
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-File = Annotated[Path, Field(strict=False), AfterValidator(_from_folder)]
-"""A path; a relative one is taken from the configuration file's folder."""
-
-
-class TLS(_Model):
+class TLS(Model):
     """DICOM TLS of our own node (PS3.15 B.12); all three files are PEM."""
 
     certificate_file: File
@@ -94,7 +50,7 @@ class TLS(_Model):
     handshake_s: Seconds = 10
 
 
-class Dicom(_Model):
+class Dicom(Model):
     """Our own application entity."""
 
     ae_title: AETitle
@@ -112,7 +68,7 @@ class Dicom(_Model):
     """Whether lossily compressed images are taken."""
 
 
-class Query(_Model):
+class Query(Model):
     """Where a source can be asked (C-FIND) and told to send again (C-MOVE)."""
 
     ae_title: AETitle
@@ -125,13 +81,11 @@ class Query(_Model):
     """How many days around a passage's start StudyDate is looked at, to find its study again after a restart."""
 
 
-class Source(_Model):
+class Source(Model):
     """Who may store to us."""
 
     ae_title: AETitle
-    addresses: Annotated[
-        tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1, strict=False)
-    ]
+    addresses: Annotated[tuple[Network, ...], Field(min_length=1, strict=False)]
     """IP addresses or networks from which this AE title may come."""
     certificate_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """With TLS: the fingerprint of the peer's certificate; without it the common name must be the AE title."""
@@ -139,7 +93,7 @@ class Source(_Model):
     query: Query | None = None
 
 
-class Destination(_Model):
+class Destination(Model):
     """A TPS, or another AE that gets the structure sets."""
 
     name: Name
@@ -158,7 +112,7 @@ class Destination(_Model):
     """Whether the destination is asked (C-FIND) after the C-STORE, where it supports that."""
 
 
-class Match(_Model):
+class Match(Model):
     """What a rule matches; every key given must hold."""
 
     calling_ae_title: AETitle | None = None
@@ -166,13 +120,13 @@ class Match(_Model):
     modality: Literal["CT", "MR"] | None = None
     body_part: str | None = None
     """BodyPartExamined, case-insensitive."""
-    series_description: Annotated[str, AfterValidator(_pattern)] | None = None
+    series_description: Pattern | None = None
     """A regular expression, searched in SeriesDescription."""
     min_slices: Annotated[int, Field(ge=1)] | None = None
     max_slices: Annotated[int, Field(ge=1)] | None = None
 
 
-class Rule(_Model):
+class Rule(Model):
     """What happens to a series that matches."""
 
     match: Match = Match()
@@ -186,7 +140,7 @@ Retention = Annotated[int, Field(ge=60, le=86400)]
 """Seconds; the contourer deletes after 24 hours at the latest, sooner if the clinic says so (R7)."""
 
 
-class EmbeddedContourer(_Model):
+class EmbeddedContourer(Model):
     """A contourer of our own, started as a child on loopback over TLS with pinned keys."""
 
     kind: Literal["embedded"]
@@ -194,7 +148,7 @@ class EmbeddedContourer(_Model):
     """How long it may keep a passage that is not deleted before."""
 
 
-class SealedContourer(_Model):
+class SealedContourer(Model):
     """A contourer that speaks our sealed protocol."""
 
     kind: Literal["sealed"]
@@ -209,7 +163,7 @@ class SealedContourer(_Model):
     """How long it may keep a passage that is not deleted before."""
 
 
-class DicomwebContourer(_Model):
+class DicomwebContourer(Model):
     """A DICOMweb store (STOW-RS, QIDO-RS, WADO-RS) in front of a contouring engine."""
 
     kind: Literal["dicomweb"]
@@ -225,7 +179,7 @@ class DicomwebContourer(_Model):
 Contourer = Annotated[EmbeddedContourer | SealedContourer | DicomwebContourer, Field(discriminator="kind")]
 
 
-class PassageTimes(_Model):
+class PassageTimes(Model):
     """How long a passage waits for what."""
 
     quiet_time_s: Seconds = 5
@@ -238,7 +192,7 @@ class PassageTimes(_Model):
     """How long pseudonymised slices and contours stay viewable in memory after delivery; 0 drops them at once."""
 
 
-class Alarm(_Model):
+class Alarm(Model):
     """Who is told of a passage that is late or must be sent again."""
 
     webhook_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
@@ -247,7 +201,7 @@ class Alarm(_Model):
     """How often it is told again while the passage is still open."""
 
 
-class Console(_Model):
+class Console(Model):
     """The web console."""
 
     host: str = "127.0.0.1"
@@ -260,7 +214,7 @@ class Console(_Model):
         return self
 
 
-class Limits(_Model):
+class Limits(Model):
     """Caps and deadlines of the intake; a safe default for each."""
 
     memory_bytes: Annotated[int, Field(ge=2**26)] = 4 * 2**30
@@ -308,7 +262,7 @@ class Protection(StrEnum):
     """Freed memory is overwritten (`MALLOC_PERTURB_`)."""
 
 
-class Waiver(_Model):
+class Waiver(Model):
     """A protection that this machine cannot give, knowingly done without."""
 
     protection: Annotated[Protection, Field(strict=False)]
@@ -317,11 +271,11 @@ class Waiver(_Model):
     reason: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Lockdown(_Model):
+class Lockdown(Model):
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = ()
 
 
-class Deid(_Model):
+class Deid(Model):
     """How series are de-identified."""
 
     profiles: Annotated[tuple[File, ...], Field(strict=False)] = ()
@@ -330,11 +284,11 @@ class Deid(_Model):
     """Whether the contourer can see that two studies are one patient's."""
 
 
-class Log(_Model):
+class Log(Model):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
-class Config(_Model):
+class Config(Model):
     """The whole file."""
 
     dicom: Dicom
