@@ -7,6 +7,7 @@ changes nothing but by `Board.release` and `Board.cancel`, and cannot reach an i
 ``GET /``                       the passages, live
 ``GET /passages/{id}``          one passage, with its contours on its slices
 ``GET /passages/{id}/pictures`` what can be drawn: `views.PicturesView`
+``GET /passages/{id}/text.png`` where text was read in the pixels, itself blackened
 ``GET …/slices/{n}.bin``        one slice: `render`
 ``GET …/slices/{n}/outlines.json``  its contours: `views.OutlineView`
 ``GET /events``                 server-sent events: `events`
@@ -132,6 +133,7 @@ class Console:
         get("/", self._list_page)
         get(f"/passages/{_ID}", self._passage_page)
         get(f"/passages/{_ID}/pictures", self._pictures)
+        get(f"/passages/{_ID}/text.png", self._text)
         get(f"/passages/{_ID}/slices/{_INDEX}.bin", self._slice)
         get(f"/passages/{_ID}/slices/{_INDEX}/outlines.json", self._outlines)
         get("/static/{name}", self._static)
@@ -204,6 +206,12 @@ class Console:
         return web.json_response(
             views.pictures_view([self._board.outlines(passage_id, index) for index in range(count)])
         )
+
+    async def _text(self, request: web.Request) -> web.Response:
+        picture = self._board.masked_picture(request.match_info["id"])
+        if picture is None:
+            return _error(404, "No text was read in the pixels.")
+        return web.Response(body=picture, content_type="image/png")
 
     async def _slice(self, request: web.Request) -> web.Response:
         passage_id, count = self._slices(request)

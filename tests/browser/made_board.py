@@ -189,6 +189,8 @@ class MadeBoard:
     hostile: set[str] = field(default_factory=set)
     """Passages whose ROIs have hostile names."""
     contoured: set[str] = field(default_factory=set)
+    masked: dict[str, bytes] = field(default_factory=dict)
+    """Pictures of where text was read, by passage id."""
     decided: list[tuple[str, str]] = field(default_factory=list)
     readers: list[asyncio.Queue[Passage]] = field(default_factory=list)
 
@@ -240,6 +242,9 @@ class MadeBoard:
         if passage_id not in self.contoured:
             return ()
         return made_outlines(index, self.drawable[passage_id], passage_id in self.hostile)
+
+    def masked_picture(self, passage_id: str) -> bytes | None:
+        return self.masked.get(passage_id)
 
     async def release(self, passage_id: str) -> None:
         self.decided.append(("release", passage_id))

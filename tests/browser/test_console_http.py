@@ -74,6 +74,7 @@ def addresses(passage: Passage) -> list[str]:
         "/",
         of_it,
         f"{of_it}/pictures",
+        f"{of_it}/text.png",
         f"{of_it}/slices/0.bin",
         f"{of_it}/slices/0/outlines.json",
         "/static/base.css",
@@ -234,6 +235,18 @@ async def test_pictures_that_are_no_longer_in_memory_are_not_there() -> None:
         status, body = await it.get(f"/passages/{passage.id}")
         assert status == 404
         assert b"No longer in memory" in body
+
+
+async def test_a_picture_of_where_text_is_is_what_the_board_has() -> None:
+    async with served() as it:
+        passage = it.board.add(made_passage(State.HELD, held_from=State.COMPLETE), slices=0)
+        assert (await it.get(f"/passages/{passage.id}/text.png"))[0] == 404
+        it.board.masked[passage.id] = b"\x89PNG made"
+        async with it.client.get(f"/passages/{passage.id}/text.png") as answer:
+            assert (answer.status, answer.content_type) == (200, "image/png")
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert await answer.read() == b"\x89PNG made"
+        assert (await it.get(f"/passages/{'0' * 32}/text.png"))[0] == 404
 
 
 async def test_a_slice_dropped_while_it_was_decoded_is_not_there() -> None:

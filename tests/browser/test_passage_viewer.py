@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imagecodecs import png_decode
+from imagecodecs import png_decode, png_encode
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
+from gateway.errors import DeidentificationError, Word
 from gateway.passage import Passage, State
 from tests.browser.conftest import Page, Stand
 from tests.browser.made_board import THORAX, made_passage, made_slice
@@ -279,6 +280,30 @@ def test_hostile_names_stay_text(page: Page, stand: Stand) -> None:
     )
     isolated = page.run("return getComputedStyle(document.querySelector('#rois bdi')).unicodeBidi")
     assert isolated == "isolate"
+
+
+def test_a_passage_held_for_text_shows_where_it_is_and_no_slice(page: Page, stand: Stand) -> None:
+    def hold() -> Passage:
+        error = DeidentificationError("DEID_BURNED_IN", places=1, read_on=Word("slice"), slice=3)
+        passage = made_passage(State.HELD, held_from=State.COMPLETE, error=error)
+        stand.board.masked[passage.id] = png_encode(np.full((60, 80), 90, np.uint8))
+        return stand.board.add(passage, slices=0)
+
+    passage = stand.do(hold)
+    page.visit(f"{stand.url}/passages/{passage.id}", "#text:not([hidden])")
+    page.until(
+        lambda: page.run("return document.querySelector('#text img').naturalWidth") == 80, "the picture"
+    )
+    assert page.text("#gone") == "The slices are not shown, because there is text in their pixels."
+    assert not page.one("#viewer").is_displayed()
+
+    def let_go() -> None:
+        stand.board.drawable[passage.id] = SLICES
+        stand.board.move(passage, State.COMPLETE)
+
+    stand.do(let_go)
+    page.until(lambda: not page.one("#text").is_displayed(), "the picture goes with the reason")
+    page.until(lambda: page.one("#viewer").is_displayed(), "the slices are shown again")
 
 
 def test_slices_that_left_memory_are_said_to_be_gone(page: Page, stand: Stand) -> None:

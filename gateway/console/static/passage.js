@@ -51,7 +51,19 @@ function show(next) {
   document.title = document.title.replace(/(\) )?[^()]+ – /, `$1${next.pseudonym || "New passage"} – `);
   card.show(next);
   showHistory(next.history);
+  showText(next);
   if (isNews) fetchPictures();
+}
+
+/** Where text was read in the pixels, while the passage is held for it. */
+function showText({ reason, since }) {
+  const figure = document.getElementById("text");
+  const isRead = reason?.code === "DEID_BURNED_IN" && reason.facts.some(({ name }) => name === "places");
+  figure.hidden = !isRead;
+  const picture = figure.querySelector("img");
+  const source = `/passages/${id}/text.png?${encodeURIComponent(since)}`;
+  if (isRead && picture.getAttribute("src") !== source) picture.src = source;
+  if (!isRead) picture.removeAttribute("src");
 }
 
 /** Whether more slices have arrived, and some time ago it was asked for them. */
@@ -111,7 +123,9 @@ async function showPictures({ slices, rois }) {
   const minutes = Math.round(Number(article.dataset.review) / 60);
   const kept = minutes ? `They are kept for ${minutes} min after delivery.` : "They are dropped at delivery.";
   const isOver = passage.group === "done";
-  tellGone(slices ? "" : isOver ? `The slices are no longer in memory. ${kept}` : "No slice can be shown yet.");
+  const isHidden = passage.reason?.code === "DEID_BURNED_IN";
+  const hidden = "The slices are not shown, because there is text in their pixels.";
+  tellGone(slices ? "" : isHidden ? hidden : isOver ? `The slices are no longer in memory. ${kept}` : "No slice can be shown yet.");
   if (slices === 0) {
     volume?.stop();
     volume = null;
