@@ -19,7 +19,6 @@ import structlog
 from gateway import logs
 from gateway.child import Child
 from gateway.clerk.fields import Names
-from gateway.clerk.journal import FILE_NAME as JOURNAL
 from gateway.clerk.wire import Setup
 from gateway.config import Config, load
 from gateway.deid.profile import load_profiles
@@ -70,7 +69,7 @@ def run(config_path: Path) -> int:
 def prepare_state(config: Config) -> Path:
     """Make what the first start needs: the state folder and the clinic key.
 
-    A key that is missing beside a journal is not replaced: with another key no pseudonym could be computed again.
+    A key that is missing beside a journal or a ledger is not replaced: with another key no pseudonym could be computed again.
 
     Returns
     -------
@@ -88,7 +87,7 @@ def prepare_state(config: Config) -> Path:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError("STATE_DIR_UNFIT", reason=Word(os.strerror(error.errno or 0))) from None
-    if not config.clinic_key_file.exists() and not (folder / JOURNAL).exists():
+    if not config.clinic_key_file.exists() and not any(folder.iterdir()):
         ClinicKey.create(config.clinic_key_file)
     ClinicKey.load(config.clinic_key_file)
     return folder

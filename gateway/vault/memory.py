@@ -84,6 +84,17 @@ def forbid_swap() -> None:
         raise OSError("mlockall did not hold")
 
 
+def protect_child() -> None:
+    """What a child of the vault that handles identities does for itself before it reads the first one.
+
+    File rights and the core limit are handed down by the kernel, the environment with the command; what is not
+    handed down is done here. Locking needs no proof: where the vault could, the child can, and where it could not,
+    that is waived.
+    """
+    forbid_foreign_readers()
+    ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+
+
 def prove_freed_memory_is_overwritten() -> None:
     """Free values of several sizes and look for them where they were.
 
