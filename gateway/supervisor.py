@@ -69,7 +69,8 @@ def run(config_path: Path) -> int:
 def prepare_state(config: Config) -> Path:
     """Make what the first start needs: the state folder and the clinic key.
 
-    A key that is missing beside a journal or a ledger is not replaced: with another key no pseudonym could be computed again.
+    A key that is missing beside a journal or a ledger is not replaced: with another key no pseudonym could be
+    computed again.
 
     Returns
     -------
