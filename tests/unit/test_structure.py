@@ -18,6 +18,44 @@ LONGEST = 400
 """Lines of a module."""
 TABLES = {"gateway/errors.py"}
 """Modules that are mostly one table, which reads better in one piece."""
+RUN_BY = {
+    "gateway/app.py": "tests/peers/test_passage.py",
+    "gateway/child.py": "tests/faults/test_processes.py",
+    "gateway/clerk/process.py": "tests/faults/test_processes.py",
+    "gateway/cloud/factory.py": "tests/peers/test_passage.py",
+    "gateway/commands/options.py": "tests/unit/test_cli.py",
+    "gateway/contourer/api.py": "tests/peers/test_contourer.py",
+    "gateway/contourer/cell.py": "tests/peers/test_contourer_process.py",
+    "gateway/contourer/contouring.py": "tests/peers/test_contourer.py",
+    "gateway/contourer/engine/contour_sequence.py": "tests/unit/contourer/engine/test_structure_set.py",
+    "gateway/contourer/engines.py": "tests/peers/test_contourer.py",
+    "gateway/contourer/process.py": "tests/peers/test_contourer_process.py",
+    "gateway/contourer/service.py": "tests/peers/test_contourer.py",
+    "gateway/contourer/unpacker.py": "tests/peers/test_contourer.py",
+    "gateway/deid/profile_file.py": "tests/unit/deid/test_profile.py",
+    "gateway/demo/command.py": "tests/peers/test_demo.py",
+    "gateway/demo/story.py": "tests/peers/test_demo.py",
+    "gateway/demo/tps.py": "tests/peers/test_demo.py",
+    "gateway/dicom/acceptor.py": "tests/peers/test_intake.py",
+    "gateway/dicom/decoder.py": "tests/unit/dicom/test_decode.py",
+    "gateway/dicom/dictionary.py": "tests/unit/dicom/test_walk.py",
+    "gateway/dicom/first_level.py": "tests/unit/dicom/test_walk.py",
+    "gateway/flow/accept.py": "tests/peers/test_passage.py",
+    "gateway/flow/chronicle.py": "tests/peers/test_passage.py",
+    "gateway/flow/conduct.py": "tests/peers/test_passage.py",
+    "gateway/flow/declared.py": "tests/peers/test_passage.py",
+    "gateway/flow/ending.py": "tests/peers/test_passage.py",
+    "gateway/flow/gallery.py": "tests/peers/test_passage.py",
+    "gateway/flow/outlines.py": "tests/peers/test_passage.py",
+    "gateway/flow/pixel_gate.py": "tests/peers/test_passage.py",
+    "gateway/flow/planes.py": "tests/unit/flow/test_inspect.py",
+    "gateway/flow/prepare.py": "tests/peers/test_passage.py",
+    "gateway/flow/receive.py": "tests/peers/test_passage.py",
+    "gateway/flow/stages.py": "tests/peers/test_passage.py",
+    "gateway/vault/memory.py": "tests/privacy/test_lockdown.py",
+    "gateway/vault/seccomp.py": "tests/privacy/test_lockdown.py",
+}
+"""Modules that no test names, and the test that runs them."""
 LOCKS = sorted((ROOT / "deploy").glob("*.lock"))
 TOP_LEVEL = {
     ".ci",
@@ -58,6 +96,17 @@ def texts() -> Iterator[tuple[str, str]]:
                     continue
 
 
+def imported(source: str) -> set[str]:
+    """Every dotted name that a module imports, whole or in part."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
 def private_imports(source: str) -> set[str]:
     """Names with a leading underscore that are imported from a module of the gateway."""
     return {
@@ -80,6 +129,28 @@ def test_a_module_says_what_it_is_and_is_short_enough_to_be_read(module: Path) -
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_a_module_imports_no_private_name_of_its_neighbours(module: Path) -> None:
     assert private_imports(module.read_text()) - {"__version__"} == set()
+
+
+def test_every_module_is_tested() -> None:
+    """By the test file at the same place under tests/unit, by one that names it, or by one that runs it."""
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    named = {name for path in tests for name in imported(path.read_text())}
+    untested = []
+    for module in MODULES:
+        place = module.relative_to(ROOT / "gateway")
+        mirror = ROOT / "tests" / "unit" / place.parent / f"test_{place.stem}.py"
+        runner = RUN_BY.get(name_of(module))
+        is_named = ".".join(["gateway", *place.with_suffix("").parts]) in named
+        if not (mirror.exists() or is_named or (runner and (ROOT / runner).exists())):
+            untested.append(name_of(module))
+    assert [name for name in untested if not name.endswith("__.py")] == []
+
+
+def test_a_module_that_is_named_is_found() -> None:
+    assert imported("from gateway.vault import memory\nimport gateway.app") >= {
+        "gateway.vault.memory",
+        "gateway.app",
+    }
 
 
 def test_a_private_import_would_be_found() -> None:
