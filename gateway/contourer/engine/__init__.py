@@ -8,8 +8,9 @@ in what it writes: every structure is marked AUTOMATIC and UNAPPROVED.
 
     slices.py         one Part 10 image        -> Slice (HU, geometry, UIDs)
     volume.py         slices                   -> Volume (voxels along the patient's axes)
-    segmentation.py   Volume                   -> masks, by external.py, bones.py, canal.py, lungs.py
-    contours.py       masks                    -> closed planar outlines in mm, holes joined by keyhole.py
-    structure_set.py  Volume and outlines      -> RT Structure Set, Part 10
+    segmentation.py   Volume                   -> masks, by external.py (external_mr.py), bones.py, canal.py, lungs.py
+    contours.py       masks                    -> closed planar outlines in mm, by keyhole.py and simplify.py
+    structure_set.py  Volume and outlines      -> RT Structure Set, Part 10, with contour_sequence.py
+    engine.py         the whole way of one order
     frames.py         the bytes on the pipe
 """

@@ -1,10 +1,10 @@
-"""The outline of the body, without the couch, with everything inside: lungs, airways, bowel gas.
+"""The outline of the body on CT, without the couch, with everything inside: lungs, airways, bowel gas.
 
-In: a volume. Out: a mask on its voxels. Refuses a volume without a body.
+In: a volume of CT. Out: a mask on its voxels. Refuses a volume without a body.
 
-On CT the body is what lies above a threshold between air and fat, rid of what is too thin to be a body (couch shells,
-sheets, wires) unless it is a small part that hangs on the body (an ear, a nose, a finger). On MR, which has no unit,
-the threshold parts noise from signal.
+The body is what lies above a threshold between air and fat, rid of what is too thin to be a body (couch shells, sheets,
+wires) unless it is a small part that hangs on the body (an ear, a nose, a finger). What it encloses on a slice belongs
+to it, and so does a lung that the edge of a cropped image cuts open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from gateway.contourer.engine.grid import (
     IN_PLANE,
@@ -56,18 +55,8 @@ def external(volume: Volume, grid: CoarseGrid) -> Mask:
     ContourerRefused
         NOTHING_TO_CONTOUR.
     """
-    threshold = SKIN_HU if volume.modality == "CT" else _signal_threshold(grid.voxels)
-    core = _without_thin(grid.voxels > threshold, grid)
-    body = _filled(core, grid, lungs_cut_open=volume.modality == "CT")
-    return _refined(body, volume, grid, threshold)
-
-
-def _signal_threshold(intensities: NDArray[np.int16]) -> float:
-    """Part noise from signal where intensity has no unit: Otsu's threshold of the logarithm."""
-    logarithm = np.log1p(np.maximum(intensities, 0).astype(np.float32))
-    if float(np.ptp(logarithm)) < 0.1:
-        raise ContourerRefused("NOTHING_TO_CONTOUR")
-    return float(np.expm1(threshold_otsu(logarithm)))  # type: ignore[no-untyped-call]
+    body = _filled(_without_thin(grid.voxels > SKIN_HU, grid), grid)
+    return _refined(body, volume, grid)
 
 
 def _without_thin(tissue: Mask, grid: CoarseGrid) -> Mask:
@@ -101,7 +90,7 @@ def _longest_mm(place: tuple[slice, ...], grid: CoarseGrid) -> float:
     return float(max((extent.stop - extent.start) * mm for extent, mm in zip(place, steps_mm, strict=True)))
 
 
-def _filled(body: Mask, grid: CoarseGrid, *, lungs_cut_open: bool) -> Mask:
+def _filled(body: Mask, grid: CoarseGrid) -> Mask:
     """Fill what the body encloses on a slice, and the lungs that the edge of a cropped image cuts open."""
     empty = ~body
     labels, count = ndimage.label(empty, IN_PLANE)
@@ -111,8 +100,7 @@ def _filled(body: Mask, grid: CoarseGrid, *, lungs_cut_open: bool) -> Mask:
     open_regions[0] = False
     outside = open_regions[labels]
     del labels
-    if lungs_cut_open:
-        outside &= ~_cut_lungs(outside, border, grid.voxels)
+    outside &= ~_cut_lungs(outside, border, grid.voxels)
     return np.asarray(~outside)
 
 
@@ -129,15 +117,13 @@ def _cut_lungs(outside: Mask, border: Mask, hounsfield: NDArray[np.int16]) -> Ma
     return np.asarray(lung[labels])
 
 
-def _refined(body: Mask, volume: Volume, grid: CoarseGrid, threshold: float) -> Mask:
+def _refined(body: Mask, volume: Volume, grid: CoarseGrid) -> Mask:
     """Decide the coarse mask's edge by the pixels themselves."""
     inner, outer = shrunk(body, 1), grown(body, 1)
     fine = np.empty(volume.voxels.shape, bool)
     for index, plane in enumerate(volume.voxels):
-        if volume.modality == "MR":
-            plane = ndimage.uniform_filter(plane, 3, mode="nearest")
         inside = grid.enlarged(inner[index])
-        labels, count = ndimage.label(inside | (grid.enlarged(outer[index]) & (plane > threshold)))
+        labels, count = ndimage.label(inside | (grid.enlarged(outer[index]) & (plane > SKIN_HU)))
         belongs = np.zeros(count + 1, bool)
         belongs[np.unique(labels[inside])] = True  # a couch one pixel away does not
         belongs[0] = False

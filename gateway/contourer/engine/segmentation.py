@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gateway.contourer.engine.bones import bones
 from gateway.contourer.engine.canal import spinal_canal
 from gateway.contourer.engine.external import external
+from gateway.contourer.engine.external_mr import external_mr
 from gateway.contourer.engine.grid import CoarseGrid, Mask
 from gateway.contourer.engine.lungs import lungs
 from gateway.contourer.engine.roi import BONE, EXTERNAL, LUNG_L, LUNG_R, SPINAL_CANAL, Structure
@@ -33,11 +34,12 @@ def segment(volume: Volume) -> Iterator[tuple[Structure, Mask]]:
     ContourerRefused
         NOTHING_TO_CONTOUR, where there is no body.
     """
+    if volume.modality == "MR":
+        yield EXTERNAL, external_mr(volume)
+        return
     grid = CoarseGrid.of(volume)
     body = external(volume, grid)
     yield EXTERNAL, body
-    if volume.modality != "CT":
-        return
     bone = bones(volume, body, grid)
     canal = None if bone is None else spinal_canal(volume, bone, grid)
     left, right = lungs(volume, body, canal, grid)

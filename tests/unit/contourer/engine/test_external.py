@@ -8,9 +8,6 @@ from scipy import ndimage
 
 from gateway.contourer.engine.external import external
 from gateway.contourer.engine.grid import CoarseGrid
-from gateway.contourer.engine.slices import read_slice
-from gateway.contourer.engine.volume import assemble
-from gateway.demo.phantom import phantom_series
 from gateway.errors import ContourerRefused
 
 
@@ -102,25 +99,3 @@ def test_a_uniform_block_of_tissue_is_all_body(volume):
 def test_noise_is_refused_or_outlined_and_never_crashes(volume):
     noise = np.random.default_rng(5).integers(-1024, 3071, (6, 64, 64)).astype(np.int16)
     assert body_of(volume, noise, first_voxel_mm=volume.first_voxel_mm[:6]).any()
-
-
-def test_mr_parts_signal_from_noise(phantom, part10):
-    images = phantom_series(phantom)[:20]
-    random = np.random.default_rng(2)
-    for image, z in zip(images, phantom.heights_mm, strict=False):
-        image.Modality = "MR"
-        signal = np.where(phantom.external(float(z)), 400, 0) * random.uniform(0.6, 1.4, (256, 256))
-        noisy = np.hypot(signal + random.normal(0, 12, (256, 256)), random.normal(0, 12, (256, 256)))
-        image.PixelData = np.rint(noisy).astype("<u2").tobytes()
-    volume = assemble([read_slice(part10(image)) for image in images])
-    body = external(volume, CoarseGrid.of(volume))
-    truth = np.stack([phantom.external(float(z)) for z in phantom.heights_mm[:20]])
-    assert 2 * (body & truth).sum() / (body.sum() + truth.sum()) > 0.98
-
-
-def test_mr_without_any_signal_is_refused(volume):
-    with pytest.raises(ContourerRefused) as refused:
-        body_of(
-            volume, np.full((6, 64, 64), 7, np.int16), modality="MR", first_voxel_mm=volume.first_voxel_mm[:6]
-        )
-    assert refused.value.code == "NOTHING_TO_CONTOUR"
