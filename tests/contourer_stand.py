@@ -125,6 +125,13 @@ class Stand:
     def events(self, name: str) -> list[dict[str, object]]:
         return [record for record in self.records if record["event"] == name]
 
+    def failures(self) -> dict[str, float]:
+        """How many requests failed, by code."""
+        (metric,) = self.metrics.contourer_errors_total.collect()
+        return {
+            sample.labels["code"]: sample.value for sample in metric.samples if sample.name.endswith("_total")
+        }
+
 
 @contextlib.asynccontextmanager
 async def contourer(
