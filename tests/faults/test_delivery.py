@@ -19,7 +19,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import RTStructureSetStorage, Verification
 
 from gateway.config import Destination
-from gateway.dicom import scu as scu_module
+from gateway.dicom import calls
 from gateway.dicom.find import Finder
 from gateway.dicom.scu import Scu
 from gateway.errors import PeerError
@@ -313,7 +313,7 @@ async def test_the_reactor_takes_no_message_while_we_work(scu: Scu) -> None:
 
 
 async def test_a_reactor_that_is_not_parked_would_take_it(scu: Scu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scu_module, "_park", lambda event: None)
+    monkeypatch.setattr(calls, "_park", lambda event: None)
     survived: list[bool] = []
     with scp() as tps, contextlib.suppress(PeerError):
         await scu.call(
