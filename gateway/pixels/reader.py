@@ -29,7 +29,9 @@ PLACE: Final = struct.Struct(">6H")
 READY: Final = b"R"
 
 SIDE: Final = 512
-"""Pixels to which the shorter side of a smaller picture is enlarged before text is looked for."""
+"""Pixels to which the shorter side of a smaller picture is enlarged, and the side of a larger one's pieces."""
+OVERLAP: Final = 64
+"""Pixels that neighbouring pieces of a large picture share."""
 MEMORY_BYTES: Final = 3 * 2**30
 """Address space beyond what the process has at its start."""
 NICE: Final = 5
@@ -80,33 +82,49 @@ class Recogniser:
         picture : numpy.ndarray
             (rows, columns), 8-bit grey.
         """
+        found = []
+        for rows, columns in pieces(*picture.shape):
+            for left, top, right, bottom, letters, score in self._read(picture[rows, columns]):
+                down, across = rows.start, columns.start
+                found.append(Place(left + across, top + down, right + across, bottom + down, letters, score))
+        return found
+
+    def _read(self, piece: Grey) -> list[Place]:
         import numpy as np
 
         from gateway.pixels.rule import letters_of_text
 
         found = self._engine(
-            np.repeat(picture[..., None], 3, axis=2), use_det=True, use_cls=False, use_rec=True
+            np.repeat(piece[..., None], 3, axis=2), use_det=True, use_cls=False, use_rec=True
         )
         if found.boxes is None or found.txts is None:
             return []
-        rows, columns = picture.shape
+        rows, columns = piece.shape
         places = []
         for corners, reading, score in zip(found.boxes, found.txts, found.scores, strict=True):
             letters = letters_of_text(reading, float(score))
             if letters:
-                left, top = np.floor(np.min(corners, axis=0)).astype(int)
-                right, bottom = np.ceil(np.max(corners, axis=0)).astype(int)
-                places.append(
-                    Place(
-                        max(0, int(left)),
-                        max(0, int(top)),
-                        min(columns, int(right)),
-                        min(rows, int(bottom)),
-                        letters,
-                        float(score),
-                    )
-                )
+                left, top = (max(0, int(end)) for end in np.floor(np.min(corners, axis=0)))
+                right, bottom = (int(end) for end in np.ceil(np.max(corners, axis=0)))
+                places.append(Place(left, top, min(columns, right), min(rows, bottom), letters, float(score)))
         return places
+
+
+def pieces(rows: int, columns: int) -> list[tuple[slice, slice]]:
+    """The pieces in which a picture is read: about square and not large, else small letters are overlooked.
+
+    They overlap, so that a line of text that one cuts off is whole enough in the next one.
+    """
+    side = min(SIDE, 2 * rows, 2 * columns)
+    return [(down, across) for down in _parts(rows, side) for across in _parts(columns, side)]
+
+
+def _parts(length: int, side: int) -> list[slice]:
+    if length <= 1.25 * side:
+        return [slice(0, length)]
+    count = -(-(length - OVERLAP) // (side - min(OVERLAP, side // 2)))
+    starts = [round(number * (length - side) / (count - 1)) for number in range(count)]
+    return [slice(start, start + side) for start in starts]
 
 
 def _serve() -> None:

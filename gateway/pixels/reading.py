@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import DeidentificationError
@@ -19,6 +20,7 @@ START_S: Final = 60.0
 READ_S: Final = 20.0
 """How long one picture may take; on an idle machine it is a fifth of a second."""
 
+COMMAND: Final = (sys.executable, "-m", "gateway.pixels.reader")
 _PASSED_ON: Final = ("PATH", "MALLOC_PERTURB_")
 
 
@@ -29,13 +31,13 @@ class Reader:
     ----------
     deadline_s : float
         How long one picture may take.
-    module : str
-        What is run; another one in tests.
+    command : sequence of str
+        What is run; something that fails, in tests.
     """
 
-    def __init__(self, deadline_s: float = READ_S, module: str = "gateway.pixels.reader") -> None:
+    def __init__(self, deadline_s: float = READ_S, command: Sequence[str] = COMMAND) -> None:
         self._deadline_s = deadline_s
-        self._module = module
+        self._command = command
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready = False
@@ -96,9 +98,7 @@ class Reader:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         self._is_ready = False
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            self._module,
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
