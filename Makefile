@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/gateway.yaml
+BENCHES ?= intake passage deid codec pixels delivery restore
 
 # The stamp carries the digest of what it was installed from: nothing is installed again until that changes.
 digest = $(firstword $(shell cat $(1) | sha256sum))
@@ -56,7 +57,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: $(BENCH_INSTALLED) peers
-	$(BIN)/python -m pytest tests/bench $(TESTS)
+	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 lock: setup
 	deploy/renew-locks $(BIN)/python
