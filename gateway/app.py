@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import signal
 import time
@@ -31,9 +32,11 @@ from gateway.dicom.acceptor import Acceptor, SecurityAlert
 from gateway.dicom.decode import Transcoder
 from gateway.dicom.find import Finder
 from gateway.dicom.instance import Instance
+from gateway.dicom.query import Querier
 from gateway.dicom.scu import Scu
 from gateway.errors import GatewayError
 from gateway.flow.accept import Accept
+from gateway.flow.alarm import Alarm
 from gateway.flow.assemble import Assembler
 from gateway.flow.chronicle import SERIES, Chronicle
 from gateway.flow.conduct import Conductor
@@ -42,6 +45,8 @@ from gateway.flow.ending import Ending
 from gateway.flow.gallery import Gallery
 from gateway.flow.pixel_gate import PixelGate
 from gateway.flow.prepare import Prepare
+from gateway.flow.receive import Receive
+from gateway.flow.recover import Recovery
 from gateway.flow.stages import Stages
 from gateway.flow.store import Deliveries
 from gateway.metrics import Metrics
@@ -136,7 +141,8 @@ class Vault:
             resumed=lambda: accept.open("INTAKE_PAUSED"),
             waited=metrics.journal_seconds.observe,
         )
-        chronicle = Chronicle(link, lambda kind, value: keyed_digest(key, kind, value))
+        digest = functools.partial(keyed_digest, key)
+        chronicle = Chronicle(link, digest)
         budget = Budget(config.limits.memory_bytes, metrics.memory_used_bytes.set)
         metrics.memory_budget_bytes.set(config.limits.memory_bytes)
         transcoder = Transcoder()
@@ -168,9 +174,18 @@ class Vault:
         )
         ending = Ending(config.passage.review_s, assembler, prepare, gate, budget, gallery.changed, group)
         deliveries = Deliveries(config.destinations, scu, Finder(scu), metrics)
-        stages = Stages(
+        querier = Querier(scu, Finder(scu), config.dicom.ae_title)
+        alarm = Alarm(config.alarm)
+        receive = Receive(
             config,
             assembler,
+            chronicle,
+            lambda series: recovery.announced(series),
+            lambda series: recovery.pull(series),
+        )
+        stages = Stages(
+            config,
+            receive,
             prepare,
             gate,
             deliveries,
@@ -185,11 +200,27 @@ class Vault:
             stages.table(),
             chronicle,
             metrics,
+            alarm,
             changed=gallery.changed,
             ended=ending.end,
             group=group,
         )
         accept = Accept(config, assembler, transcoder, budget, metrics, conductor.joined)
+        recovery = Recovery(
+            {source.ae_title: source.query for source in config.sources if source.query is not None},
+            querier,
+            assembler,
+            digest,
+            alarm,
+            accept,
+            contourer,
+            nobody=lambda: Pseudonyms(key, b"nobody"),
+            conduct=conductor.take_up,
+            changed=gallery.changed,
+            delete=ending.delete,
+            ae_title=config.dicom.ae_title,
+            group=group,
+        )
         acceptor = Acceptor(config, accept, metrics, lambda alert: self._note(alert, link, group))
         console = Console(config, gallery, metrics, lambda: Readiness(accept.closed_by), pool=cpu)
 
@@ -202,7 +233,9 @@ class Vault:
         await console.start()
         stack.push_async_callback(console.stop)
         lag = group.create_task(self._measure_lag())
+        recovery.take_up(await link.open_passages())
         await acceptor.start()
+        recovery.start()
         _log.info("ready")
 
         await self._stopping.wait()
@@ -214,6 +247,7 @@ class Vault:
             if series.task is not None:
                 series.task.cancel()
             prepare.forget(series)
+        recovery.stop()
         ending.stop()
         lag.cancel()
         with contextlib.suppress(GatewayError):
@@ -223,7 +257,7 @@ class Vault:
     async def _drained(self, assembler: Assembler) -> bool:
         """Wait until no passage is under way that could still end by itself; at most `passage.drain_s`."""
         end = time.monotonic() + self._config.passage.drain_s
-        while any(not series.passage.needs_a_person for series in assembler):
+        while any(not (series.passage.needs_a_person or series.is_awaited) for series in assembler):
             if self._hurried.is_set() or time.monotonic() > end:
                 break
             await asyncio.sleep(0.1)

@@ -60,6 +60,11 @@ class Word(str):
             raise ValueError("not a word that may be logged")
         return super().__new__(cls, text)
 
+    @classmethod
+    def known(cls, text: str) -> Word | None:
+        """A configured name as a word; None where it has characters that no word may have."""
+        return cls(text) if _WORD.fullmatch(text) else None
+
 
 Fact = int | float | BaseTag | Word
 """What an error may tell beside its code: a count, a position in mm, a tag, a configured or standard name."""
@@ -332,9 +337,17 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The passage did not reach the TPS within `passage.deadline_s`.",
         "Look at its state: it waits for the contourer, for a destination or for a person.",
     ),
+    "ALARM_NOT_TOLD": Explanation(
+        "The address under `alarm.webhook_url` does not take an alarm.",
+        "Check the address and its server; the console and the metrics show the same alarm.",
+    ),
     "SEND_AGAIN": Explanation(
-        "The gateway restarted and no PACS can return these images.",
+        "The gateway restarted and no PACS has returned these images yet.",
         "Send the series again from the sender named.",
+    ),
+    "REVIEW_WANTED": Explanation(
+        "The contours wait for a person's look before they are delivered.",
+        "Look at them on the console; release the passage to deliver them, or cancel it to reject them.",
     ),
     "NOT_HELD": Explanation(
         "The passage does not wait for a person.",
@@ -377,7 +390,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "PEER_ABORTED": Explanation("The association broke or timed out.", "It is tried again by itself."),
     "PEER_STATUS": Explanation(
-        "The peer answered C-STORE with a failure.",
+        "The peer answered a request with a failure.",
         "Look up the status at the peer's log; it is tried again.",
     ),
     "DELIVERY_REFUSED": Explanation(

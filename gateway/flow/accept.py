@@ -113,12 +113,12 @@ class Accept:
         async with self._budget.reserve(size, self._config.limits.memory_wait_s) as room:
             instance = await self._parse(request)
             await room.resize(len(instance.data))
-            facts = self._facts(request, instance)
+            # Nothing is awaited from here to `_joined`: two associations cannot open one series twice.
+            series = self._assembler.find(instance)
+            facts = self._facts(request, instance, series or self._assembler.awaited(instance))
             rule = rule_for(self._config.rules, facts)
             if rule is None and self._config.otherwise == "refuse":
                 raise IntakeError("NO_RULE", NOT_AUTHORIZED)
-            # Nothing is awaited from here to `_joined`: two associations cannot open one series twice.
-            series = self._assembler.find(instance)
             if (
                 series is not None
                 and series.is_taken_for_whole
@@ -153,10 +153,11 @@ class Accept:
         return instance
 
     @staticmethod
-    def _facts(request: StoreRequest, instance: Instance) -> SeriesFacts:
+    def _facts(request: StoreRequest, instance: Instance, known: Series | None) -> SeriesFacts:
+        # A PACS that was asked for a series calls under its own AE title; the series stays the first sender's.
         return SeriesFacts(
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
+            calling_ae_title=known.passage.source if known else request.calling_ae_title,
+            called_ae_title=known.passage.called if known else request.called_ae_title,
             modality=instance.modality,
             body_part=instance.body_part,
             series_description=instance.series_description,

@@ -58,26 +58,54 @@ class Assembler:
         self._digest = digest
         self._max_slices = max_slices
         self._open: dict[SeriesKey, Series] = {}
+        self._awaited: dict[bytes, Series] = {}
         self._delivered: OrderedDict[bytes, int] = OrderedDict()
 
     def __iter__(self) -> Iterator[Series]:
         """Every series whose passage has not ended."""
-        return iter(list(self._open.values()))
+        return iter([*self._open.values(), *self._awaited.values()])
 
     def find(self, instance: Instance) -> Series | None:
         """The open series to which an instance belongs."""
         return self._open.get(_key(instance))
 
+    def expect(self, series: Series, digest: bytes) -> None:
+        """Await the instances of a passage that was open before a restart.
+
+        Parameters
+        ----------
+        series : Series
+            Without instances and identity.
+        digest : bytes
+            Of its series instance UID.
+        """
+        self._awaited[digest] = series
+
+    def awaited(self, instance: Instance) -> Series | None:
+        """The series that awaits an instance since a restart: the same patient's, under the same UID."""
+        if not self._awaited:
+            return None
+        series = self._awaited.get(self._digest(instance.series_instance_uid))
+        if series is None:
+            return None
+        code = self._pseudonyms_for(instance).patient_code(subject_of(instance))
+        return series if series.passage.pseudonym in ("", code) else None
+
     def open(self, instance: Instance, facts: SeriesFacts) -> Series:
-        """Begin a passage with its first instance, which `add` then takes."""
-        identity = Identity.of(instance)
-        pseudonyms = self._pseudonyms_for(instance)
-        passage = Passage(
-            source=facts.calling_ae_title, called=facts.called_ae_title, modality=facts.modality
-        )
-        passage.pseudonym = pseudonyms.patient_code(subject_of(instance))
-        key = _key(instance)
-        series = Series(key, passage, facts, identity, pseudonyms)
+        """Begin a passage with its first instance, which `add` then takes; or take up the one that awaits it."""
+        key, identity, pseudonyms = _key(instance), Identity.of(instance), self._pseudonyms_for(instance)
+        series = self.awaited(instance)
+        if series is not None:
+            del self._awaited[self._digest(instance.series_instance_uid)]
+            series.key, series.facts = key, facts
+            series.identity, series.pseudonyms = identity, pseudonyms
+            series.came_back.set()
+        else:
+            passage = Passage(
+                source=facts.calling_ae_title, called=facts.called_ae_title, modality=facts.modality
+            )
+            series = Series(key, passage, facts, identity, pseudonyms)
+        series.passage.pseudonym = pseudonyms.patient_code(subject_of(instance))
         self._open[key] = series
         for other in self._open.values():
             if other.key.study == key.study and other.key.patient != key.patient:
@@ -99,6 +127,7 @@ class Assembler:
             If the SOP instance UID is here with other content, or the series is full.
         """
         series.associations.add(association)
+        series.seen_associations.add(association)
         series.is_cut_off = False
         series.last_arrival = time.monotonic()
         series.arrived.set()
@@ -169,7 +198,8 @@ class Assembler:
         """Take an ended series out of the index; its identity is dropped by the caller."""
         if self._open.get(series.key) is series:
             del self._open[series.key]
-        if series.passage.state is State.DELIVERED:
+        self._awaited = {digest: other for digest, other in self._awaited.items() if other is not series}
+        if series.passage.state is State.DELIVERED and series.slices:
             self._delivered[self._digest(series.key.series)] = len(series.slices)
             while len(self._delivered) > DELIVERED_REMEMBERED:
                 self._delivered.popitem(last=False)

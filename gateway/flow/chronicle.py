@@ -10,7 +10,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from gateway.clerk.records import Committed, Deed, Delivered, PassageOpened, PersonActed, Record, StateChanged
+from gateway.clerk.records import (
+    Committed,
+    Deed,
+    Delivered,
+    InstancesCounted,
+    PassageOpened,
+    PersonActed,
+    Record,
+    StateChanged,
+)
 from gateway.flow.series import Series
 from gateway.passage import Passage, Step
 
@@ -54,6 +63,12 @@ class Chronicle:
             )
         )
 
+    async def counted(self, passage: Passage) -> None:
+        """So many instances of a passage are here."""
+        await self._link.write(
+            InstancesCounted(at=datetime.now(UTC), passage=passage.id, received=passage.received)
+        )
+
     async def moved(self, passage: Passage, step: Step) -> None:
         """A passage entered a state."""
         await self._link.write(
@@ -70,6 +85,7 @@ class Chronicle:
                 slices=len(series.slices),
                 model=series.passage.model,
                 profile=profile,
+                deliver_to=series.passage.deliver_to,
             )
         )
 

@@ -25,11 +25,12 @@ from gateway.errors import (
     PeerError,
     StructureSetUnsound,
 )
+from gateway.flow.alarm import Alarm
 from gateway.flow.chronicle import Chronicle
 from gateway.flow.prepare import Prepare
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
-from gateway.passage import WAY, State
+from gateway.passage import WAY, State, Step
 
 _log = structlog.get_logger()
 
@@ -63,6 +64,7 @@ class Conductor:
         stages: Mapping[State, Stage],
         chronicle: Chronicle,
         metrics: Metrics,
+        alarm: Alarm,
         *,
         changed: Callable[[Series], None],
         ended: Callable[[Series], Awaitable[None]],
@@ -73,6 +75,7 @@ class Conductor:
         self._stages = stages
         self._chronicle = chronicle
         self._metrics = metrics
+        self._alarm = alarm
         self._changed = changed
         self._ended = ended
         self._group = group
@@ -94,6 +97,14 @@ class Conductor:
         # Shielded: the sender may vanish while it waits, the passage goes on.
         if not await asyncio.shield(series.journalled):
             raise IntakeError("INTAKE_PAUSED", OUT_OF_RESOURCES)
+
+    def take_up(self, series: Series) -> None:
+        """Conduct a passage that was open before a restart; its record is there already."""
+        series.journalled = asyncio.get_running_loop().create_future()
+        series.journalled.set_result(True)
+        self._metrics.passages.labels(series.passage.state).inc()
+        series.task = self._group.create_task(self._conduct_to_its_end(series))
+        self._changed(series)
 
     async def move(self, series: Series, to: State, error: GatewayError | None = None) -> None:
         """Enter a state: journalled, counted and announced."""
@@ -118,8 +129,13 @@ class Conductor:
             journalled.set_result(False)
             return
         journalled.set_result(True)
+        await self._conduct_to_its_end(series)
+
+    async def _conduct_to_its_end(self, series: Series) -> None:
         alarm = self._group.create_task(self._sound_alarm(series))
         try:
+            if series.before is not None:
+                await self._chronicle.moved(series.passage, Step(series.passage.state, datetime.now(UTC)))
             while not series.passage.has_ended:
                 await self._advance(series)
         except asyncio.CancelledError:
@@ -197,3 +213,4 @@ class Conductor:
         self._metrics.deadline_passed_total.inc()
         _log.error("late", passage=series.passage.id, state=series.passage.state, reason="DEADLINE_PASSED")
         self._changed(series)
+        await self._alarm.ring(series.passage)

@@ -134,6 +134,7 @@ class Gallery:
         """Send a held passage back to the state it came from."""
         series = self._held(passage_id)
         series.gate_is_overridden |= _has_text(series)
+        series.is_reviewed |= _is_held_for(series, "REVIEW_WANTED")
         await self._chronicle.decided(passage_id, Deed.RELEASE)
         series.decided.set()
 
@@ -156,5 +157,9 @@ class Gallery:
 
 def _has_text(series: Series) -> bool:
     """Whether it is held because of text in its pixels."""
+    return _is_held_for(series, "DEID_BURNED_IN")
+
+
+def _is_held_for(series: Series, code: str) -> bool:
     error = series.passage.error
-    return error is not None and error.code == "DEID_BURNED_IN"
+    return error is not None and error.code == code

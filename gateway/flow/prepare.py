@@ -15,7 +15,7 @@ from gateway.cloud.payload import DeidentifiedSlice, pack
 from gateway.deid.profile import Profile
 from gateway.deid.tripwire import Tripwire
 from gateway.dicom.instance import Instance
-from gateway.errors import DeidentificationError, GatewayError
+from gateway.errors import ContourerError, ContourerRefused, DeidentificationError, GatewayError
 from gateway.flow.deidentify import deidentify
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
@@ -23,6 +23,8 @@ from gateway.vault.budget import Budget
 
 AT_ONCE = 4
 """Slices of one series that are on their way at a time."""
+JOIN_S = 3.0
+"""How long a contourer may take to say that it knows nothing of a passage from before a restart."""
 
 Look = Callable[[Series, Slice, Instance, DeidentifiedSlice], Awaitable[None]]
 """Lets the pixel gate see a slice before it is packed."""
@@ -129,6 +131,56 @@ class Prepare:
                 series.exchange = await self._contourer.begin(order)
             return series.exchange
 
+    async def is_joined(self, series: Series) -> bool:
+        """Whether the contourer still has what was committed to it before a restart; then nothing is uploaded.
+
+        Raises
+        ------
+        ContourerUnavailable
+            If it cannot be asked now.
+        """
+        committed = series.before.committed if series.before is not None else None
+        profile = self.profile(series.passage.modality)
+        if (
+            committed is not None
+            and (committed.slices, committed.model, committed.profile)
+            == (len(series.slices), series.passage.model, profile.name)
+            and await self._is_still_there(series, Order(series.passage.id, committed.model, profile.name))
+        ):
+            for slice_ in series.slices.values():
+                slice_.is_uploaded = True
+            series.passage.uploaded = len(series.slices)
+        series.joinable = b""
+        return series.exchange is not None
+
+    async def _is_still_there(self, series: Series, order: Order) -> bool:
+        try:
+            exchange = await self._contourer.join(order, series.joinable)
+        except ContourerRefused:
+            return False
+        try:
+            async with asyncio.timeout(JOIN_S):
+                await exchange.result()
+        except TimeoutError:
+            pass  # it is at work
+        except ContourerError as error:
+            await exchange.close()
+            if isinstance(error, ContourerRefused):
+                return False
+            raise
+        series.exchange = exchange
+        return True
+
+    async def begin_anew(self, series: Series) -> None:
+        """Let go of the exchange; every slice is uploaded again to the next one."""
+        await self.settle(series)
+        exchange, series.exchange = series.exchange, None
+        if exchange is not None:
+            await exchange.close()
+        series.passage.uploaded = 0
+        for slice_ in series.slices.values():
+            slice_.is_uploaded = False
+
     def forget(self, series: Series) -> None:
         """Drop what is kept for a passage, and stop what is under way."""
         for task in list(series.work):
@@ -145,6 +197,8 @@ class Prepare:
         try:
             if slice_.instance is not None:
                 await self._pseudonymise(series, slice_, slice_.instance)
+            if series.joinable:
+                return  # the contourer may have it all since before the restart
             async with self._lanes.setdefault(series.passage.id, asyncio.Semaphore(AT_ONCE)):
                 await self._upload(series, slice_)
         except GatewayError as error:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.clerk.standing import OpenPassage
 from gateway.cloud.contourer import Exchange
 from gateway.cloud.payload import SlicePayload
 from gateway.config import Rule
@@ -85,6 +86,28 @@ class Series:
     """Set whenever something arrives or an association ends."""
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a held passage may go on: released, joined by new slices, or cancelled."""
+    seen_associations: set[int] = field(default_factory=set)
+    """Every association that brought some of it."""
+    announced: int | None = None
+    """How many instances its source said that it has; None while it was not asked or does not answer."""
+    asked_at: int = 0
+    """How many instances were here when the source was asked."""
+    accepted_at: int = 0
+    """With how many instances a person was asked; with as many, a release means to go on."""
+    counted: int = 0
+    """How many instances are in the journal's count."""
+    counted_at: float = 0.0
+    """When that was written, monotonic seconds."""
+    before: OpenPassage | None = None
+    """How it stood when the vault before this one ended; None where this vault saw all of it."""
+    came_back: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first of the instances is here again that a restart took."""
+    lack: GatewayError | None = None
+    """Why nobody has returned its instances since the restart."""
+    joinable: bytes = b""
+    """SHA-256 of the manifest under which the contourer may still work on it since before the restart."""
+    is_reviewed: bool = False
+    """Whether a person has looked at the contours and released them."""
     is_cancelled: bool = False
     is_superseded: bool = False
     """Whether a new passage has taken the slices over, because more of them arrived."""
@@ -113,6 +136,11 @@ class Series:
         return at not in (State.RECEIVING, State.COMPLETE) or (
             at is State.COMPLETE and self.passage.state is not State.HELD
         )
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a restart took its instances, and none of them has come back yet."""
+        return self.before is not None and not self.slices and not self.passage.has_ended
 
     @property
     def ordered(self) -> list[Slice]:

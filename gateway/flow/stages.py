@@ -7,15 +7,12 @@ moves the passage itself. Each may be run again after it raised.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Protocol
 
 from gateway.config import Config, Rule
 from gateway.dicom.part10 import Part10
-from gateway.errors import PassageUnfit
-from gateway.flow.assemble import Assembler
+from gateway.errors import ContourerRefused, PassageUnfit
 from gateway.flow.check import check_geometry
 from gateway.flow.chronicle import Chronicle
 from gateway.flow.inspect import inspect
@@ -28,9 +25,7 @@ from gateway.flow.store import Deliveries
 from gateway.flow.structure_set import Expectation, ExpectedSlice
 from gateway.passage import State
 
-CUT_OFF_WAIT_S = 60.0
-"""How long a series whose sender vanished waits for the rest before a person is asked."""
-
+Stage = Callable[[Series], Awaitable[None]]
 Seed = Callable[[str, str], bytes]
 """Secret of a passage and a destination, from which the restored structure set gets its new UIDs."""
 
@@ -48,7 +43,7 @@ class Stages:
     def __init__(
         self,
         config: Config,
-        assembler: Assembler,
+        receive: Stage,
         prepare: Prepare,
         gate: PixelGate,
         deliveries: Deliveries,
@@ -58,7 +53,7 @@ class Stages:
         group: asyncio.TaskGroup,
     ) -> None:
         self._config = config
-        self._assembler = assembler
+        self._receive = receive
         self._prepare = prepare
         self._gate = gate
         self._deliveries = deliveries
@@ -70,10 +65,10 @@ class Stages:
             destination.name: OutputProfile.of(destination) for destination in config.destinations
         }
 
-    def table(self) -> Mapping[State, Callable[[Series], Awaitable[None]]]:
+    def table(self) -> Mapping[State, Stage]:
         """What is done in which state."""
         return {
-            State.RECEIVING: self.receive,
+            State.RECEIVING: self._receive,
             State.COMPLETE: self.check,
             State.CHECKED: self.seal,
             State.SEALED: self.commit,
@@ -83,32 +78,6 @@ class Stages:
             State.INSPECTED: self.restore,
             State.RESTORED: self.deliver,
         }
-
-    async def receive(self, series: Series) -> None:
-        """Wait until the series is whole, as far as silence can tell.
-
-        It is whole when nothing arrived for the quiet time and every association that brought some was released. While
-        one is open, its own idle limit bounds the wait. Where the sender vanished, the rest is waited for longer.
-        """
-        quiet = self._config.passage.quiet_time_s
-        while True:
-            if series.conflict is not None:
-                return
-            series.arrived.clear()
-            silent = time.monotonic() - series.last_arrival
-            if series.associations:
-                limit = max(quiet, self._config.limits.idle_s)
-            elif series.is_cut_off:
-                limit = max(quiet, CUT_OFF_WAIT_S)
-            else:
-                limit = quiet
-            if silent >= limit:
-                break
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(series.arrived.wait(), limit - silent)
-        if series.is_cut_off or self._assembler.is_remainder(series):
-            series.is_cut_off = False  # released by a person, it goes on with what is here
-            raise PassageUnfit("INCOMPLETE", slices=len(series.slices))
 
     async def check(self, series: Series) -> None:
         """Pass every gate: conflicts, rules, geometry, pixels."""
@@ -125,7 +94,12 @@ class Stages:
         await self._gate.verdict(series)
 
     async def seal(self, series: Series) -> None:
-        """Wait until the last ciphertext is acknowledged, and journal what will be released."""
+        """Wait until the last ciphertext is acknowledged, and journal what will be released.
+
+        What was committed before a restart is joined where it stands.
+        """
+        if series.joinable and await self._prepare.is_joined(series):
+            return
         await self._prepare.all_uploaded(series)
         exchange = await self._prepare.exchange(series)
         profile = self._prepare.profile(series.passage.modality)
@@ -141,17 +115,29 @@ class Stages:
 
     async def await_result(self, series: Series) -> None:
         """Wait for the structure set, then have everything deleted over there."""
-        exchange = await self._prepare.exchange(series)
         try:
             async with asyncio.timeout(self._config.passage.deadline_s):
-                series.result = await exchange.result()
+                series.result = await self._result(series)
         except TimeoutError:
             raise PassageUnfit("DEADLINE_PASSED") from None
         self._group.create_task(self._deleted(series))
 
+    async def _result(self, series: Series) -> bytes:
+        exchange = await self._prepare.exchange(series)
+        try:
+            return await exchange.result()
+        except ContourerRefused as lost:
+            if lost.code != "CONTOURER_LOST" or series.before is None:
+                raise
+        # It was joined after a restart and is gone now; its slices are here.
+        await self._prepare.begin_anew(series)
+        await self.seal(series)
+        await self.commit(series)
+        return await (await self._prepare.exchange(series)).result()
+
     async def inspect(self, series: Series) -> None:
         """Accept the structure set only if it is of this passage and nothing else."""
-        series.inspected = inspect(series.result, self.expectation(series))
+        series.inspected = await asyncio.to_thread(inspect, series.result, self.expectation(series))
 
     async def restore(self, series: Series) -> None:
         """Give the structure set its patient back, once for each destination."""
@@ -160,7 +146,8 @@ class Stages:
         returned = next(step.at for step in series.passage.history if step.state is State.RETURNED)
         for name in series.passage.deliver_to:
             if name not in series.passage.delivered_to:
-                series.restored[name] = restore(
+                series.restored[name] = await asyncio.to_thread(
+                    restore,
                     series.inspected,
                     series.identity,
                     self._outputs[name],
@@ -173,8 +160,11 @@ class Stages:
     async def deliver(self, series: Series) -> None:
         """Bring it to every destination; one that is down does not delay another.
 
-        Where one refuses it, the others are served all the same before a person is asked.
+        Where one refuses it, the others are served all the same before a person is asked. A rule can want a person to
+        look at the contours first.
         """
+        if series.rule is not None and series.rule.deliver == "after_review" and not series.is_reviewed:
+            raise PassageUnfit("REVIEW_WANTED")
         names = [name for name in series.passage.deliver_to if name not in series.passage.delivered_to]
         ends = await asyncio.gather(
             *(self._deliver_to(series, name) for name in names), return_exceptions=True
@@ -184,7 +174,10 @@ class Stages:
                 raise end
 
     async def _deliver_to(self, series: Series, name: str) -> None:
-        await self._deliveries.deliver(series.passage.id, name, series.restored[name])
+        part10 = series.restored[name]
+        # The vault before this one may have ended between the delivery and its record.
+        if series.before is None or not await self._deliveries.is_there(name, part10):
+            await self._deliveries.deliver(series.passage.id, name, part10)
         series.passage.delivered_to = (*series.passage.delivered_to, name)
         await self._chronicle.delivered(
             series.passage, name, Part10.of(series.restored[name]).sop_instance_uid

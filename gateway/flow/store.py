@@ -196,6 +196,15 @@ class Deliveries:
         finally:
             line.waiting -= 1
 
+    async def is_there(self, name: str, part10: bytes) -> bool:
+        """Whether a destination says that it has an object already; False where it cannot be asked."""
+        destination = self._lines[name].destination
+        if not destination.confirm:
+            return False
+        with contextlib.suppress(PeerError):
+            return await self._finder.has(destination, Part10.of(part10)) is True
+        return False
+
     async def _insist(self, delivery: _Delivery, line: Line) -> Delivered:
         patience = self._patience
 

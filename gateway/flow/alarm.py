@@ -1,0 +1,87 @@
+"""Alarm: tell a hospital's own alarm system of a passage that is late or must be sent again.
+
+In: a passage. Out: a JSON object by POST, once and then daily for as long as the passage is open. It carries nothing
+that the console does not show: ids, pseudonym, state, code, times. That it cannot be told harms no passage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import aiohttp
+import structlog
+
+from gateway import config
+from gateway.passage import Passage
+
+_log = structlog.get_logger()
+
+ANSWER_S: Final = 10.0
+PAUSES_S: Final = (5.0, 30.0, 120.0)
+"""Between the tries of one telling."""
+
+
+class Alarm:
+    """Tells of passages.
+
+    Parameters
+    ----------
+    settings : gateway.config.Alarm
+    pauses_s : tuple of float
+        Between tries.
+    """
+
+    def __init__(self, settings: config.Alarm, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
+        self._url = settings.webhook_url
+        self._repeat_s = settings.repeat_s
+        self._pauses_s = pauses_s
+        self._ringing: set[str] = set()
+
+    async def ring(self, passage: Passage) -> None:
+        """Tell of a passage, now and again; returns when it has ended, or at once where it is told of already."""
+        if self._url is None or passage.id in self._ringing:
+            return
+        self._ringing.add(passage.id)
+        try:
+            while not passage.has_ended:
+                await self._tell(self._url, passage)
+                await asyncio.sleep(self._repeat_s)
+        finally:
+            self._ringing.discard(passage.id)
+
+    async def _tell(self, url: str, passage: Passage) -> None:
+        for pause_s in (*self._pauses_s, None):
+            if await _is_told(url, passage):
+                return
+            _log.warning("alarm not told", passage=passage.id, reason="ALARM_NOT_TOLD")
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+
+
+async def _is_told(url: str, passage: Passage) -> bool:
+    # No proxy of the environment, no cookie, no redirection: only who was configured.
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+    jar = aiohttp.DummyCookieJar()
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, trust_env=False) as session,
+            session.post(url, json=message(passage), allow_redirects=False) as answer,
+        ):
+            return answer.status < 300
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):  # ValueError: no URL after all
+        return False
+
+
+def message(passage: Passage) -> dict[str, str]:
+    """What is told of a passage."""
+    reason = passage.error or passage.waiting
+    return {
+        "passage": passage.id,
+        "pseudonym": passage.pseudonym,
+        "source": passage.source,
+        "state": passage.state.value,
+        "code": reason.code if reason is not None else "DEADLINE_PASSED",
+        "since": passage.since.isoformat(timespec="seconds"),
+        "started": passage.started.isoformat(timespec="seconds"),
+    }
