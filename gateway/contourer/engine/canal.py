@@ -33,6 +33,7 @@ _DRIFT_MM: Final = (4.0, 0.7)
 """From slice to slice the canal moves at most by the first, and the second for each mm between them."""
 _LONGEST_GAP_MM: Final = 30.0
 _FEWEST_SLICES: Final = 3
+_ONE_DISC_MM: Final = 10.0
 _WINDOW_MM: Final = 26.0
 _SEALS_MM: Final = (2.5, 4.0, 6.0)
 """Openings in the wall up to twice this are closed, the least that does it."""
@@ -59,7 +60,11 @@ def spinal_canal(volume: Volume, bone: Mask, grid: CoarseGrid) -> Mask | None:
     if len(chain) < _FEWEST_SLICES:
         return None
     seen = [hole.slice_index for hole in chain]
-    indices = np.arange(seen[0], seen[-1] + 1)
+    heights = volume.first_voxel_mm[:, 2]
+    # A disc may be the last thing that the series shows of the spine.
+    first = 0 if heights[seen[0]] - heights[0] <= _ONE_DISC_MM else seen[0]
+    last = len(heights) - 1 if heights[-1] - heights[seen[-1]] <= _ONE_DISC_MM else seen[-1]
+    indices = np.arange(first, last + 1)
     centres = np.stack(
         [
             np.interp(indices, seen, [hole.row_mm / volume.row_mm for hole in chain]),

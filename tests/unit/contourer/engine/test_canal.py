@@ -35,6 +35,15 @@ def test_a_slice_whose_arch_is_gone_is_bridged(volume, phantom):
     assert overlap(canal[30:33], true_canal(phantom)[30:33]) > 0.9
 
 
+def test_a_disc_at_the_end_of_the_series_is_bridged_and_more_is_not(volume, phantom):
+    bone = true_bone(phantom)
+    closed = [index for index, z in enumerate(phantom.heights_mm) if z % 28 >= 6]  # vertebrae, not discs
+    bone[: closed[0]], bone[closed[0] + 5 :] = False, False
+    seen = spinal_canal(volume, bone, CoarseGrid.of(volume)).any(axis=(1, 2))
+    assert seen[: closed[0] + 4].all()
+    assert not seen[closed[0] + 6 :].any()
+
+
 def test_nothing_is_drawn_where_no_vertebra_is(volume, phantom):
     grid = CoarseGrid.of(volume)
     bone = true_bone(phantom)
