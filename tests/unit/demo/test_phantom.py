@@ -6,7 +6,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from gateway.demo.phantom import Phantom, phantom_series
+from gateway.demo.anatomy import Phantom
+from gateway.demo.phantom import phantom_series
 
 SMALL = Phantom(slices=8, slice_distance_mm=20, matrix=64, pixel_spacing_mm=8)
 
