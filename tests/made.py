@@ -54,6 +54,15 @@ def image(
     return dataset
 
 
+def body(index: int = 0, *, side: int = 64, **details: object) -> Dataset:
+    """`image` with something to contour: a disc of water in air."""
+    dataset = image(index, side=side, **details)  # type: ignore[arg-type]
+    rows, columns = np.indices((side, side)) - (side - 1) / 2
+    values = np.where(rows**2 + columns**2 < (side / 3) ** 2, 0, -1000).astype("<i2")
+    dataset["PixelData"].value = values.tobytes()
+    return dataset
+
+
 def encoded(dataset: Dataset, *, implicit: bool = False) -> bytes:
     """The dataset without file meta information, little endian."""
     stream = DicomBytesIO()
