@@ -222,7 +222,14 @@ class Vault:
             group=group,
         )
         acceptor = Acceptor(config, accept, metrics, lambda alert: self._note(alert, link, group))
-        console = Console(config, gallery, metrics, lambda: Readiness(accept.closed_by), pool=cpu)
+        console = Console(
+            config,
+            gallery,
+            metrics,
+            lambda: Readiness(accept.closed_by),
+            drain=self._stopping.set,
+            pool=cpu,
+        )
 
         await link.start()
         stack.push_async_callback(link.close)

@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "release": Entry("gateway.commands.passages:release", "Send a held passage back on its way."),
     "cancel": Entry("gateway.commands.passages:cancel", "End a held passage."),
     "ready": Entry("gateway.commands.passages:ready", "Say whether the running gateway takes images now."),
+    "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
     "explain": Entry("gateway.commands.explain:explain", "Say what an error code means and what to do."),
     "echo": Entry("gateway.commands.peers:echo", "Ask a DICOM peer for an answer (C-ECHO)."),
     "send": Entry(

@@ -61,6 +61,10 @@ class Console:
         """`release` or `cancel` a held passage."""
         self._ask("POST", f"/api/passages/{passage_id}/{decision}")
 
+    def drain(self) -> None:
+        """Have the gateway stop as on SIGTERM."""
+        self._ask("POST", "/api/drain")
+
     def _ask(self, method: str, path: str) -> Any:
         # Not urllib: it would go by a proxy that the environment names.
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_ANSWER_S)

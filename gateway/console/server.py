@@ -1,7 +1,7 @@
 """The web console: what the passages do, for people, for the commands and for probes.
 
 Comes in: HTTP requests on a loopback address. Goes out: pages, JSON, a stream of events, pictures of slices. It
-changes nothing but by `Board.release` and `Board.cancel`, and cannot reach an identity: a `Board` has none.
+changes nothing but by `Board.release`, `Board.cancel` and the drain, and reaches no identity: a `Board` has none.
 
 ==============================  ================================================================
 ``GET /``                       the passages, live
@@ -17,6 +17,7 @@ changes nothing but by `Board.release` and `Board.cancel`, and cannot reach an i
 ``GET /api/status``             `views.StatusView`
 ``GET /api/passages[/{id}]``    `views.PassageView`
 ``POST /api/passages/{id}/release``, ``…/cancel``  204, or 409 if it is not held
+``POST /api/drain``             202: the gateway stops as on SIGTERM
 ==============================  ================================================================
 """
 
@@ -62,6 +63,8 @@ class Console:
     metrics : Metrics
     readiness : callable
         Tells what stands in the way of taking another series.
+    drain : callable, optional
+        Asks the gateway to stop when what is under way is done.
     pool : Executor, optional
         Where slices are packed for the viewer; the event loop's own, if left out.
     limits : StreamLimits, optional
@@ -74,6 +77,7 @@ class Console:
         metrics: Metrics,
         readiness: Callable[[], Readiness],
         *,
+        drain: Callable[[], None] = lambda: None,
         pool: Executor | None = None,
         limits: StreamLimits | None = None,
     ) -> None:
@@ -81,6 +85,7 @@ class Console:
         self._board = board
         self._metrics = metrics
         self._readiness = readiness
+        self._drain = drain
         self._pool = pool
         self._pages = Pages()
         self._hub = Hub(board, self._view, self._status, limits)
@@ -146,6 +151,7 @@ class Console:
         get(f"/api/passages/{_ID}", self._api_passage)
         post(f"/api/passages/{_ID}/release", self._release)
         post(f"/api/passages/{_ID}/cancel", self._cancel)
+        post("/api/drain", self._begin_drain)
         app.router.add_route("*", "/{rest:.*}", self._nothing_here)
         return app
 
@@ -295,6 +301,10 @@ class Console:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         return await self._decide(request, self._board.cancel)
+
+    async def _begin_drain(self, request: web.Request) -> web.Response:
+        self._drain()
+        return web.json_response({"draining": True}, status=202)
 
     async def _decide(self, request: web.Request, act: Callable[[str], Awaitable[None]]) -> web.Response:
         passage = self._board.passage(request.match_info["id"])
