@@ -44,6 +44,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "cancel": Entry("gateway.commands.passages:cancel", "End a held passage."),
     "ready": Entry("gateway.commands.passages:ready", "Say whether the running gateway takes images now."),
     "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
+    "ledger": Entry("gateway.clerk.commands:ledger", "Verify the audit ledger."),
+    "doctor": Entry("gateway.commands.doctor:doctor", "Say whether this machine can carry the gateway."),
     "explain": Entry("gateway.commands.explain:explain", "Say what an error code means and what to do."),
     "echo": Entry("gateway.commands.peers:echo", "Ask a DICOM peer for an answer (C-ECHO)."),
     "send": Entry(

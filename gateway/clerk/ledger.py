@@ -42,6 +42,21 @@ def read_sealed_head(folder: Path) -> LedgerSealed | None:
     return record if isinstance(record, LedgerSealed) else None
 
 
+def read_ledger(folder: Path) -> tuple[bytes, LedgerSealed | None]:
+    """The ledger's content and its last signature, also while a clerk writes on.
+
+    Raises
+    ------
+    OSError
+        If it is there but cannot be read.
+    """
+    sealed = read_sealed_head(folder)  # before the content, so that the content is never the older of the two
+    try:
+        return (folder / FILE_NAME).read_bytes(), sealed
+    except FileNotFoundError:
+        return b"", sealed
+
+
 class Ledger:
     """The ledger, open for appending.
 
