@@ -30,7 +30,7 @@ from gateway.flow.chronicle import Chronicle
 from gateway.flow.prepare import Prepare
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
-from gateway.passage import WAY, State, Step
+from gateway.passage import WAY, Passage, State, Step
 
 _log = structlog.get_logger()
 
@@ -121,7 +121,16 @@ class Conductor:
             self._metrics.held_total.labels(error.code).inc()
         _log.info("passage", passage=passage.id, state=to, reason=step.reason)
         self._changed(series)
-        await self._chronicle.moved(passage, step)
+        await self._record(passage, step)
+
+    async def _record(self, passage: Passage, step: Step) -> None:
+        """Journal a step. Where the disk is out of order the record waits in memory, and so does the intake."""
+        try:
+            await self._chronicle.moved(passage, step)
+        except GatewayError as error:
+            if error.code != "CLERK_LOST":
+                raise
+            _log.warning("step not journalled yet", passage=passage.id, reason=error.code)
 
     async def _conduct(self, series: Series, journalled: asyncio.Future[bool]) -> None:
         if not await self._is_journalled(series):
@@ -135,7 +144,7 @@ class Conductor:
         alarm = self._group.create_task(self._sound_alarm(series))
         try:
             if series.before is not None:
-                await self._chronicle.moved(series.passage, Step(series.passage.state, datetime.now(UTC)))
+                await self._record(series.passage, Step(series.passage.state, datetime.now(UTC)))
             while not series.passage.has_ended:
                 await self._advance(series)
         except asyncio.CancelledError:
@@ -192,7 +201,9 @@ class Conductor:
         while True:
             try:
                 await stage(series)
-            except TRIED_AGAIN as error:
+            except GatewayError as error:
+                if not isinstance(error, TRIED_AGAIN) and error.code != "CLERK_LOST":
+                    raise
                 series.passage.waiting = error
                 self._metrics.contourer_errors_total.labels(error.code).inc()
                 _log.warning(
