@@ -12,7 +12,7 @@ from gateway.cloud.protocol import ContourerIdentity
 from gateway.cloud.sealed import SealedContourer
 from gateway.cloud.tls import Certificate
 from gateway.cloud.transport import Endpoint
-from gateway.config import Config
+from gateway.config import Config, Protection
 from gateway.config import DicomwebContourer as DicomwebSettings
 from gateway.config import SealedContourer as SealedSettings
 from gateway.contourer.embedded import EmbeddedContourer
@@ -42,7 +42,10 @@ def make_contourer(config: Config, reply_seed: Callable[[str], bytes], metrics: 
         return DicomwebContourer(settings, metrics)
     if isinstance(settings, SealedSettings):
         return SealedContourer(_endpoint(settings), reply_seed, metrics, retention_s=settings.retention_s)
-    embedded = EmbeddedContourer(sorted({rule.model for rule in config.rules}))
+    waived = {waiver.protection for waiver in config.lockdown.waivers}
+    embedded = EmbeddedContourer(
+        sorted({rule.model for rule in config.rules}), without_landlock=Protection.LANDLOCK in waived
+    )
     return SealedContourer(
         embedded.endpoint, reply_seed, metrics, retention_s=settings.retention_s, companion=embedded
     )

@@ -4,11 +4,15 @@
 module: sockets of every family, every right to change a file, capabilities, core dumps. The keys are in the memory
 of the process that started it, which cannot be read from here. It starts with the environment that it is given and
 no descriptor but the standard three, and it dies with its parent.
+
+`--without-landlock` before the module does without Landlock where the kernel has none: an empty file can then be
+made, but nothing written to one.
 """
 
 from __future__ import annotations
 
 import ctypes
+import resource
 import runpy
 import signal
 import sys
@@ -17,7 +21,9 @@ from typing import Final
 
 from gateway.vault import landlock, memory, seccomp
 
-__all__ = ["die_with_parent", "lock"]
+__all__ = ["WITHOUT_LANDLOCK", "die_with_parent", "lock"]
+
+WITHOUT_LANDLOCK: Final = "--without-landlock"
 
 _PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWNET: Final = 0x40000000
@@ -53,8 +59,13 @@ def _drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def lock() -> None:
+def lock(*, without_landlock: bool = False) -> None:
     """Take everything away from this process, for good.
+
+    Parameters
+    ----------
+    without_landlock : bool
+        Whether the administrator knows that this kernel has no Landlock.
 
     Raises
     ------
@@ -65,15 +76,22 @@ def lock() -> None:
     memory.forbid_foreign_readers()
     # A network of its own where the account may make one; the denied system calls below do not depend on it.
     ctypes.CDLL(None).unshare(ctypes.c_int(_CLONE_NEWNET))
-    landlock.deny_changes([Path("/dev/null")], tcp=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        landlock.deny_changes([Path("/dev/null")], tcp=False)
+    except OSError:
+        if not without_landlock:
+            raise
     seccomp.deny(seccomp.OPEN_SOCKETS)
     _drop_capabilities()
 
 
 def _main() -> None:
     die_with_parent()
-    lock()
-    target = sys.argv[1]
+    for number in (signal.SIGTERM, signal.SIGINT):  # a service manager's; the contourer ends its cells itself
+        signal.signal(number, signal.SIG_IGN)
+    *options, target = sys.argv[1:]
+    lock(without_landlock=WITHOUT_LANDLOCK in options)
     sys.argv = [target]
     if target.endswith(".py"):
         runpy.run_path(target, run_name="__main__")

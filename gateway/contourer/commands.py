@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from gateway import logs
 from gateway.cloud.tls import Certificate
 from gateway.contourer.identity import ContourerKeys
 from gateway.contourer.records import Records
@@ -68,7 +69,7 @@ def run(
     if anyone and not _is_loopback(host):
         raise click.UsageError("--anyone is for a loopback address only")
     _start_over_in(ENVIRONMENT)
-    from gateway.contourer.process import keep_off_the_disk, serve
+    from gateway.contourer.process import keep_off_the_disk, serve, signalled
     from gateway.contourer.service import Settings
 
     try:
@@ -85,13 +86,14 @@ def run(
         raise click.ClickException(f"{error}\n{error.hint}") from None
     except OSError as error:
         raise click.ClickException(error.strerror or "not possible") from None
+    logs.configure(names=models)
     click.echo(keys.public.model_dump_json(indent=2))
     address = listening.getsockname()
-    asyncio.run(
-        serve(
-            keys, settings, listening, record, lambda: click.echo(f"listening on {address[0]}:{address[1]}")
-        )
-    )
+
+    def ready() -> None:
+        click.echo(f"listening on {address[0]}:{address[1]}")
+
+    asyncio.run(serve(keys, settings, listening, record, ready, signalled))
 
 
 @contourer.command()

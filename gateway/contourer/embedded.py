@@ -50,6 +50,7 @@ class Handover(BaseModel):
     engine: str
     descriptor: int
     """The listening socket."""
+    without_landlock: bool
 
 
 class EmbeddedContourer:
@@ -61,13 +62,18 @@ class EmbeddedContourer:
         What the rules may ask for.
     engine : str
         Module of the engine.
+    without_landlock : bool
+        Whether a waiver says that this kernel has no Landlock.
     """
 
-    def __init__(self, models: Sequence[str], engine: str = ENGINE) -> None:
+    def __init__(
+        self, models: Sequence[str], engine: str = ENGINE, *, without_landlock: bool = False
+    ) -> None:
         self._keys = ContourerKeys.generate("LOCAL")
         self._ours = Certificate.self_signed("contourgate vault")
         self._models = list(models)
         self._engine = engine
+        self._without_landlock = without_landlock
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._child: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -111,7 +117,7 @@ class EmbeddedContourer:
         while True:
             began = asyncio.get_running_loop().time()
             status = await child.wait()
-            _log.error("embedded contourer ended", status=status)
+            _log.error("embedded contourer ended", exit_code=status)
             if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
             while True:
@@ -132,6 +138,7 @@ class EmbeddedContourer:
             models=self._models,
             engine=self._engine,
             descriptor=descriptor,
+            without_landlock=self._without_landlock,
         )
         try:
             child = await asyncio.create_subprocess_exec(
@@ -167,17 +174,17 @@ async def _handed_over(child: asyncio.subprocess.Process, handover: Handover) ->
     """Give the child what it needs; whether it says that it is ready."""
     if child.stdin is None or child.stdout is None:
         raise RuntimeError("the child has no pipes")
-    child.stdin.write(handover.model_dump_json().encode("ascii"))
+    document = handover.model_dump_json().encode("ascii")
+    child.stdin.write(len(document).to_bytes(4, "big") + document)
     await child.stdin.drain()
-    child.stdin.close()
     return await child.stdout.readline() == READY.encode("ascii")
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """Ask it to end, then make it."""
+    """Tell it to end by the end of its input, then make it."""
+    if child.stdin is not None:
+        child.stdin.close()
     if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
         try:
             async with asyncio.timeout(_END_S):
                 await child.wait()

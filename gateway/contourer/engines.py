@@ -20,6 +20,7 @@ from typing import Final
 
 import gateway
 from gateway.cloud.protocol import Reason
+from gateway.contourer.cell import WITHOUT_LANDLOCK
 from gateway.contourer.refusal import Refusal
 from gateway.contourer.unpacker import INVALID
 
@@ -50,10 +51,15 @@ class Engines:
         Module of the engine, or a script.
     timeout_s : float
         How long one passage may take.
+    without_landlock : bool
+        See `gateway.contourer.cell`.
     """
 
-    def __init__(self, engine: str = ENGINE, timeout_s: float = 900) -> None:
+    def __init__(
+        self, engine: str = ENGINE, timeout_s: float = 900, *, without_landlock: bool = False
+    ) -> None:
         self._engine = engine
+        self._options = (WITHOUT_LANDLOCK,) if without_landlock else ()
         self._timeout_s = timeout_s
         self._ahead: asyncio.Task[_Pair] | None = None
         self._processes: set[asyncio.subprocess.Process] = set()
@@ -143,6 +149,7 @@ class Engines:
             "-P",
             "-m",
             "gateway.contourer.cell",
+            *self._options,
             target,
             stdin=stdin,
             stdout=stdout,

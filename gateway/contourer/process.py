@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from gateway.contourer.identity import ContourerKeys
@@ -15,13 +16,20 @@ from gateway.contourer.service import Service, Settings
 from gateway.errors import ConfigError, Word
 from gateway.vault import landlock, memory
 
-__all__ = ["keep_off_the_disk", "serve"]
+__all__ = ["end_of_input", "keep_off_the_disk", "serve", "signalled"]
 
 
-def keep_off_the_disk(state: Path | None) -> None:
+def keep_off_the_disk(state: Path | None, *, without_landlock: bool = False) -> None:
     """Let the kernel deny every change of a file outside the state folder, core dumps and foreign readers.
 
     Must come before the first thread.
+
+    Parameters
+    ----------
+    state : Path, optional
+        An existing folder that stays writable.
+    without_landlock : bool
+        Whether the administrator knows that this kernel has no Landlock.
 
     Raises
     ------
@@ -36,7 +44,36 @@ def keep_off_the_disk(state: Path | None) -> None:
         memory.forbid_foreign_readers()
         landlock.deny_changes(writable)
     except OSError:
+        if without_landlock:
+            return
         raise ConfigError("LOCKDOWN_IMPOSSIBLE", missing=Word("landlock")) from None
+
+
+async def signalled() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+
+
+async def end_of_input() -> None:
+    """Wait until whoever holds the other end of standard input closes it, or dies.
+
+    Signals are left to the other end: a service manager sends them to every process at once, and the vault still
+    needs its contourer while it drains.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer
+    )
+    try:
+        await reader.read()
+    finally:
+        transport.close()
 
 
 async def serve(
@@ -45,8 +82,9 @@ async def serve(
     listening: socket.socket,
     record: Recorder,
     ready: Callable[[], None],
+    until: Callable[[], Coroutine[None, None, None]],
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until something has happened.
 
     Parameters
     ----------
@@ -54,18 +92,16 @@ async def serve(
         See `Service`.
     ready : callable
         Called once the port answers.
+    until : callable
+        What to wait for: `signalled` or `end_of_input`.
     """
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+    stopping = asyncio.create_task(until())
     async with Service(keys, settings, listening, record) as service:
         serving = asyncio.create_task(service.run())
-        stopping = asyncio.create_task(told.wait())
         ready()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         if serving.done():
-            stopping.cancel()
             serving.result()
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):

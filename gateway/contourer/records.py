@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from gateway.errors import Word
 
 __all__ = ["Record", "Recorder", "Records", "moment"]
 
@@ -21,6 +23,16 @@ Record = dict[str, str | int]
 Recorder = Callable[[Record], None]
 
 _FILE: Final = "contourer-records.jsonl"
+_FIELDS: Final[Mapping[str, str]] = {
+    "passage": "passage",
+    "model": "model",
+    "parts": "count",
+    "findings_in_all": "count",
+    "result_bytes": "bytes",
+    "cause": "reason",
+    "reason": "reason",
+}
+"""What the log tells of a record, and as which field."""
 _log = structlog.get_logger()
 
 
@@ -47,7 +59,10 @@ class Records:
     def __call__(self, record: Record) -> None:
         """Write one."""
         record = {"at": moment(), **record}
-        _log.info(record["event"], **{name: value for name, value in record.items() if name != "event"})
+        told = {_FIELDS[name]: value for name, value in record.items() if name in _FIELDS}
+        if isinstance(reason := told.get("reason"), str):
+            told["reason"] = Word(reason)  # of this program: a cause of deletion or a `Reason`
+        _log.info(str(record["event"]), **told)
         if self._descriptor is not None:
             os.write(self._descriptor, json.dumps(record).encode("ascii") + b"\n")
             os.fdatasync(self._descriptor)

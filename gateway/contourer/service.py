@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
-import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import structlog
 from aiohttp import web
 
 from gateway.cloud.tls import fingerprint, server_context
@@ -29,25 +25,6 @@ __all__ = ["Service", "Settings"]
 _SHUTDOWN_S: Final = 2.0
 
 
-_log = structlog.get_logger()
-
-
-class _PlaceOnly(logging.Handler):
-    """Tells of a fault in a handler by its type and place; its message might quote what a client sent."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        kind, _, trace = record.exc_info or (None, None, None)
-        frames = traceback.extract_tb(trace)
-        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        _log.error("fault", kind=kind.__name__ if kind is not None else "", place=place)
-
-
-def _faults() -> logging.Logger:
-    logger = logging.Logger("contourer", logging.ERROR)
-    logger.addHandler(_PlaceOnly())
-    return logger
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an operator decides about a contourer."""
@@ -58,6 +35,9 @@ class Settings:
     """Certificates of the clients, PEM; none: anyone who reaches the port."""
     engine: str = ENGINE
     timeout_s: float = 900
+    """For one passage."""
+    without_landlock: bool = False
+    """Whether it is known that this kernel has no Landlock."""
     caps: Caps = field(default_factory=Caps)
 
 
@@ -71,7 +51,9 @@ class Service:
         self._settings = settings
         self._listening = listening
         self._record = record
-        self._engines = Engines(settings.engine, settings.timeout_s)
+        self._engines = Engines(
+            settings.engine, settings.timeout_s, without_landlock=settings.without_landlock
+        )
         self._retention = Retention(keys.signing, keys.region, record, settings.caps)
         self._contouring = Contouring(keys, self._retention, self._engines, record)
         self._runner: web.AppRunner | None = None
@@ -83,9 +65,7 @@ class Service:
             fingerprint(ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))) for pem in settings.clients
         )
         api = Api(self._keys, settings.models, clients, self._retention, self._contouring, settings.caps)
-        self._runner = web.AppRunner(
-            api.application(), access_log=None, logger=_faults(), shutdown_timeout=_SHUTDOWN_S
-        )
+        self._runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         context = server_context(self._keys.certificate, settings.clients)
         await web.SockSite(self._runner, self._listening, ssl_context=context).start()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ async def contoured(gateway: SealedContourer, passage_id: str = OTHER) -> bytes:
 
 
 def embedded_client(embedded: EmbeddedContourer) -> SealedContourer:
-    return SealedContourer(embedded.endpoint, reply_seed, Metrics(), patience=QUICK, companion=embedded)
+    patient = replace(QUICK, request_s=5, give_up_s=60)  # a child's start takes seconds on a busy machine
+    return SealedContourer(embedded.endpoint, reply_seed, Metrics(), patience=patient, companion=embedded)
 
 
 def children_of(pid: int) -> list[int]:
@@ -99,6 +101,27 @@ async def test_a_killed_embedded_contourer_comes_back_and_the_passage_goes_on() 
         assert await exchange.result() == expected_result(4)
     finally:
         await gateway.close()
+
+
+async def test_a_signal_to_every_process_leaves_the_embedded_contourer_at_work() -> None:
+    """A service manager signals the whole group; the vault still needs its contourer while it drains."""
+    embedded = EmbeddedContourer(["slow"], FAKE_ENGINE)
+    gateway = embedded_client(embedded)
+    await gateway.start()
+    try:
+        pid = embedded.pid
+        exchange = await gateway.begin(order(model="slow"))
+        await exchange.add(0, made_payload(0))
+        await exchange.commit()
+        await asyncio.sleep(0.3)
+        for process in (pid, *children_of(pid)):
+            os.kill(process, signal.SIGTERM)
+            os.kill(process, signal.SIGINT)
+        assert await exchange.result() == expected_result(1)
+        assert embedded.pid == pid
+    finally:
+        await gateway.close()
+    assert await gone(pid)
 
 
 async def test_nobody_else_on_the_machine_can_use_the_embedded_contourer() -> None:
@@ -212,13 +235,46 @@ async def test_the_engine_has_no_network_no_key_and_no_disk() -> None:
     assert set(seen["descriptors"]) <= {"0", "1", "2", "3"}, "a descriptor of the contourer was inherited"
 
 
+WITHOUT = """
+import errno, sys
+from gateway.vault import landlock
+def absent(*arguments, **options):
+    raise OSError(errno.ENOSYS, "no Landlock")
+landlock.deny_changes = absent
+from gateway.contourer import cell
+cell._main()
+"""
+
+
+@pytest.mark.parametrize("is_waived", [False, True], ids=["not waived", "waived"])
+def test_where_the_kernel_has_no_landlock_nothing_runs_unless_that_is_known(is_waived: bool) -> None:
+    options = ["--without-landlock"] if is_waived else []
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *options, FAKE_ENGINE], input=SPY, capture_output=True, check=False
+    )
+    Path("/tmp/contourgate-engine-was-here").unlink(missing_ok=True)
+    if not is_waived:
+        assert done.returncode != 0
+        assert done.stdout == b""
+        return
+    seen = spied(done.stdout)
+    for reach in ("socket", "socketpair", "file"):
+        assert seen[reach].startswith("denied"), (reach, seen[reach])
+
+
+SPY_HEAD = json.dumps({"model": "spy", "slices": 0}).encode()
+SPY = len(SPY_HEAD).to_bytes(4, "big") + SPY_HEAD
+
+
+def spied(answer: bytes) -> dict[str, str]:
+    length = int.from_bytes(answer[:4], "big")
+    return json.loads(answer[4 + length + 8 :])
+
+
 def test_outside_its_cell_the_same_engine_reaches_all_of_it(tmp_path: Path) -> None:
     """The control: what the engine tries is possible where nothing forbids it."""
-    head = json.dumps({"model": "spy", "slices": 0}).encode()
-    request = len(head).to_bytes(4, "big") + head
-    done = subprocess.run([sys.executable, FAKE_ENGINE], input=request, capture_output=True, check=True)
-    length = int.from_bytes(done.stdout[:4], "big")
-    seen = json.loads(done.stdout[4 + length + 8 :])
+    done = subprocess.run([sys.executable, FAKE_ENGINE], input=SPY, capture_output=True, check=True)
+    seen = spied(done.stdout)
     Path("/tmp/contourgate-engine-was-here").unlink()
     for reach in ("socket", "socketpair", "file", "environment of the parent"):
         assert seen[reach].startswith("did"), (reach, seen[reach])
