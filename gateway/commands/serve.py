@@ -28,8 +28,8 @@ def run(ctx: click.Context, config_file: Path) -> None:
 
     Exit code 78: the configuration or the machine is not fit; the reason is on standard error.
     """
-    from gateway import supervisor
     from gateway.config import check, load
+    from gateway.supervisor import run as supervise
     from gateway.yaml_lines import Document
 
     mistakes = check(config_file)
@@ -38,7 +38,7 @@ def run(ctx: click.Context, config_file: Path) -> None:
         mistakes = [document.mistake(place, message) for place, message in unavailable(load(config_file))]
     for mistake in mistakes:
         click.echo(mistake, err=True)
-    ctx.exit(EX_CONFIG if mistakes else supervisor.run(config_file))
+    ctx.exit(EX_CONFIG if mistakes else supervise(config_file))
 
 
 @click.command(hidden=True)
@@ -58,9 +58,9 @@ def vault(ctx: click.Context, config_file: Path, clerk_fd: int) -> None:
 @click.pass_context
 def clerk(ctx: click.Context, state_dir: Path, fd: int) -> None:
     """The process that owns the disk; started by `gateway run`."""
-    from gateway.clerk import process
+    from gateway.clerk.process import run as run_clerk
 
-    ctx.exit(process.run(state_dir, fd))
+    ctx.exit(run_clerk(state_dir, fd))
 
 
 def unavailable(config: Config) -> Iterator[tuple[Place, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import datetime
 import json
@@ -23,9 +24,9 @@ from click import ClickException
 from gateway.commands.passages import Console
 from gateway.config import Config, Protection, load
 
-__all__ = ["Playground", "free_port", "missing_protections"]
+__all__ = ["Playground", "free_ports", "missing_protections"]
 
-_START_S: Final = 60.0
+_START_S: Final = 120.0
 _STOP_S: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -46,14 +47,20 @@ class Playground:
     ----------
     tps : tuple of str and int
         AE title and loopback port of the destination.
+    dicom_port, console_port : int
+        Of the gateway, on loopback.
     quiet_time_s : float
         After which a series is taken for whole.
     """
 
     sender: Final = "CT-CONSOLE"
 
-    def __init__(self, tps: tuple[str, int], *, quiet_time_s: float = 1.0) -> None:
+    def __init__(
+        self, tps: tuple[str, int], *, dicom_port: int, console_port: int, quiet_time_s: float = 1.0
+    ) -> None:
         self._tps = tps
+        self._dicom_port = dicom_port
+        self._console_port = console_port
         self._quiet_time_s = quiet_time_s
         self._process: subprocess.Popen[bytes] | None = None
         self.waived: Final = missing_protections()
@@ -103,8 +110,7 @@ class Playground:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self) -> None:
-        configuration = self._configuration(free_port(), free_port())
-        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+        self.file.write_text(yaml.safe_dump(self._configuration(), sort_keys=False))
         with (self.folder / "gateway.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", "-c", str(self.file)],
@@ -126,17 +132,17 @@ class Playground:
         except ClickException:
             return False
 
-    def _configuration(self, dicom_port: int, console_port: int) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         tomorrow = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
         ae_title, port = self._tps
         return {
-            "dicom": {"ae_title": "CONTOURGATE", "port": dicom_port},
+            "dicom": {"ae_title": "CONTOURGATE", "port": self._dicom_port},
             "sources": [{"ae_title": self.sender, "addresses": ["127.0.0.1"]}],
             "destinations": [{"name": "tps", "ae_title": ae_title, "host": "127.0.0.1", "port": port}],
             "rules": [{"match": {"modality": "CT"}, "model": "default", "deliver_to": ["tps"]}],
             "contourer": {"kind": "embedded"},
             "passage": {"quiet_time_s": self._quiet_time_s},
-            "console": {"port": console_port},
+            "console": {"port": self._console_port},
             "state_dir": "var",
             "clinic_key_file": "var/clinic.key",
             "lockdown": {
@@ -167,10 +173,11 @@ def missing_protections() -> tuple[Protection, ...]:
     return tuple(Protection(name) for name in json.loads(done.stdout))
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Different loopback ports that nobody listens on now."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _end_with_parent() -> None:

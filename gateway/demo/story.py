@@ -26,7 +26,7 @@ from gateway.commands.peers import Address
 from gateway.demo.checks import Check, check_disk, check_structure_set
 from gateway.demo.disclosure import Disclosure, disclosure_of
 from gateway.demo.phantom import Phantom, phantom_series
-from gateway.demo.playground import Playground, free_port
+from gateway.demo.playground import Playground, free_ports
 from gateway.demo.tps import PlanningSystem
 from gateway.dicom.scu import Scu
 
@@ -94,9 +94,13 @@ class Story:
         sent = [_part10(image) for image in series]
         first = series[0]
         self._say(f"a phantom of a chest was made: {len(sent)} CT slices, {first.Rows} × {first.Columns}")
-        port = free_port()
+        port, dicom_port, console_port = free_ports(3)
         # The gateway first: it is started while this process has no second thread.
-        with Playground((PlanningSystem.ae_title, port)) as playground, PlanningSystem(port) as tps:
+        tps_address = (PlanningSystem.ae_title, port)
+        with (
+            Playground(tps_address, dicom_port=dicom_port, console_port=console_port) as playground,
+            PlanningSystem(port) as tps,
+        ):
             yield self._tell(sent, series, tps, playground), playground
 
     def _tell(
