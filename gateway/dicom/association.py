@@ -11,6 +11,7 @@ Bytes that the protocol does not allow end the association with an A-ABORT; they
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -119,7 +120,7 @@ class Association:
         self.events: deque[AssociationEvent] = deque()
         self._outgoing: list[bytes] = []
         self._request: AssociateRequest | None = None
-        self._accepted: dict[int, Context] = {}
+        self._accepted: Mapping[int, Context] = {}
         self._peer_pdu_bytes = 0
         self._ended = False
         # The message that is arriving

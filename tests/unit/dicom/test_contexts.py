@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -13,14 +15,27 @@ from pydicom.uid import (
     MRImageStorage,
     RTPlanStorage,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import build_context, negotiate_as_acceptor
 from pynetdicom.sop_class import ModalityWorklistInformationFind, StorageCommitmentPushModel  # type: ignore[attr-defined]
 
-from gateway.dicom.contexts import LOSSLESS, LOSSY, NATIVE, RARE, VERIFICATION, SupportedContexts
+from gateway.dicom.contexts import (
+    LOSSLESS,
+    LOSSY,
+    NATIVE,
+    RARE,
+    VERIFICATION,
+    Proposed,
+    Role,
+    SupportedContexts,
+)
 
 ACCEPTED, USER_REJECTION, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = 0, 1, 3, 4
 CT = str(CTImageStorage)
 ALL_LOSSLESS = [str(uid) for uid in (*NATIVE, *LOSSLESS, *RARE)]
+
+
+def propose(context_id: int, abstract_syntax: str, transfer_syntaxes: list[str]) -> Proposed:
+    return Proposed(context_id, abstract_syntax.encode(), [syntax.encode() for syntax in transfer_syntaxes])
 
 
 def negotiate(
@@ -28,12 +43,10 @@ def negotiate(
     transfer_syntaxes: list[str],
     *,
     accept_lossy: bool = False,
-    roles: dict[UID, tuple[bool, bool]] | None = None,
-) -> tuple[int | None, str]:
-    context = build_context(abstract_syntax, transfer_syntaxes)
-    context.context_id = 1
-    results = SupportedContexts(accept_lossy=accept_lossy).negotiate([context], roles or {}).results
-    return results[0].result, str(results[0].transfer_syntax[0])
+) -> tuple[int, str]:
+    proposed = propose(1, abstract_syntax, transfer_syntaxes)
+    (answer,) = SupportedContexts(accept_lossy=accept_lossy).negotiate([proposed], {}).answers
+    return answer.result, answer.transfer_syntax_uid
 
 
 @pytest.mark.parametrize("transfer_syntax", ALL_LOSSLESS)
@@ -76,10 +89,8 @@ def test_other_storage_classes_are_negotiated_so_that_the_sender_learns_it_per_i
     abstract_syntax: str,
 ) -> None:
     assert negotiate(abstract_syntax, [str(LOSSY[2])])[0] == ACCEPTED
-    contexts = SupportedContexts(accept_lossy=False)
-    proposed = build_context(abstract_syntax, [str(NATIVE[0])])
-    proposed.context_id = 1
-    assert not contexts.negotiate([proposed], {}).accepted[1].stores_images
+    proposed = propose(1, abstract_syntax, [str(NATIVE[0])])
+    assert not SupportedContexts(accept_lossy=False).negotiate([proposed], {}).accepted[1].stores_images
 
 
 @pytest.mark.parametrize(
@@ -103,9 +114,53 @@ def test_verification_is_accepted() -> None:
     ],
 )
 def test_we_are_scp_only(proposed: tuple[bool, bool], result: int) -> None:
-    context = build_context(CT, [str(NATIVE[0])])
-    context.context_id = 1
-    negotiated = SupportedContexts(accept_lossy=False).negotiate([context], {UID(CT): proposed})
-    assert negotiated.results[0].result == result
-    for role in negotiated.roles:
-        assert (role.scu_role, role.scp_role) == (True, False)
+    context = propose(1, CT, [str(NATIVE[0])])
+    negotiated = SupportedContexts(accept_lossy=False).negotiate([context], {CT.encode(): Role(*proposed)})
+    assert negotiated.answers[0].result == result
+    assert negotiated.roles == ({CT.encode(): Role(True, False)} if result == ACCEPTED else {})
+
+
+SYNTAXES = [*ALL_LOSSLESS, *(str(uid) for uid in LOSSY), "1.2.3.4"]
+ABSTRACT = [
+    CT,
+    str(MRImageStorage),
+    VERIFICATION,
+    str(RTPlanStorage),
+    str(StorageCommitmentPushModel),
+    "1.2.3",
+]
+CONTEXTS = st.lists(
+    st.tuples(st.sampled_from(ABSTRACT), st.lists(st.sampled_from(SYNTAXES), min_size=1, unique=True)),
+    max_size=8,
+)
+ROLES = st.dictionaries(st.sampled_from(ABSTRACT), st.tuples(st.booleans(), st.booleans()))
+
+
+@given(contexts=CONTEXTS, roles=ROLES, accept_lossy=st.booleans())
+def test_pynetdicom_negotiates_the_same(
+    contexts: list[tuple[str, list[str]]], roles: dict[str, tuple[bool, bool]], accept_lossy: bool
+) -> None:
+    taken = ALL_LOSSLESS + ([str(uid) for uid in LOSSY] if accept_lossy else [])
+    supported = [build_context(CT, taken), build_context(MRImageStorage, taken)]
+    supported.append(build_context(VERIFICATION, [str(uid) for uid in NATIVE]))
+    supported.append(build_context(RTPlanStorage, [*ALL_LOSSLESS, *(str(uid) for uid in LOSSY)]))
+    requested = []
+    for number, (abstract_syntax, syntaxes) in enumerate(contexts):
+        requested.append(build_context(abstract_syntax, syntaxes))
+        requested[-1].context_id = 2 * number + 1
+    for context in supported:
+        context.scu_role, context.scp_role = True, False
+    theirs, their_roles = negotiate_as_acceptor(
+        requested, supported, {UID(uid): role for uid, role in roles.items()} or None
+    )
+    ours = SupportedContexts(accept_lossy=accept_lossy).negotiate(
+        [propose(2 * number + 1, *context) for number, context in enumerate(contexts)],
+        {uid.encode(): Role(*role) for uid, role in roles.items()},
+    )
+    assert [(a.context_id, a.result) for a in ours.answers] == [(cx.context_id, cx.result) for cx in theirs]
+    assert {id_: context.transfer_syntax_uid for id_, context in ours.accepted.items()} == {
+        cx.context_id: cx.transfer_syntax[0] for cx in theirs if cx.result == ACCEPTED
+    }
+    assert {uid.decode(): tuple(role) for uid, role in ours.roles.items()} == {
+        role.sop_class_uid: (role.scu_role, role.scp_role) for role in their_roles
+    }
