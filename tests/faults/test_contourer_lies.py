@@ -357,4 +357,6 @@ async def test_hostile_words_of_a_contourer_reach_no_error() -> None:
     with pytest.raises(ContourerRefused) as refused:
         await result_through(lie)
     assert refused.value.code == "CONTOURER_REFUSED"
-    assert not [part for part in ("script", "7*7", "$(id)", "%n", "\u202e", "\n") if part in str(refused.value)]
+    assert not [
+        part for part in ("script", "7*7", "$(id)", "%n", "\u202e", "\n") if part in str(refused.value)
+    ]

@@ -48,7 +48,9 @@ class Orthanc:
             return json.loads(answer.read())
 
     def file(self, instance: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/instances/{instance}/file", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.web}/instances/{instance}/file", timeout=60
+        ) as answer:
             return bytes(answer.read())
 
     def stop(self) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import made
 from tests.privacy.syscalls import Change, read_trace, traced
 from tests.running import Gateway, Storescp
-from tests import made
 
 pytestmark = pytest.mark.peer("strace", "storescu", "storescp")
 
