@@ -35,7 +35,7 @@ from gateway.cloud.protocol import (
     Announcement,
     ContourerIdentity,
     Reason,
-    content_digest,
+    digest_header,
     digest_in,
 )
 from gateway.cloud.receipts import receipt_of
@@ -217,7 +217,7 @@ class SealedExchange:
                     "PUT",
                     f"{self._path}/parts/{index}",
                     body=sealed,
-                    headers={CONTENT_DIGEST: content_digest(sealed)},
+                    headers={CONTENT_DIGEST: digest_header(self._parts[index].sha256)},
                 )
         return len(sealed)
 

@@ -36,6 +36,7 @@ __all__ = [
     "Reason",
     "Stage",
     "content_digest",
+    "digest_header",
     "digest_in",
 ]
 
@@ -152,7 +153,12 @@ class ContourerIdentity(_Message):
 
 def content_digest(body: bytes) -> str:
     """The value of Content-Digest for a body (RFC 9530 section 2)."""
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    return digest_header(hashlib.sha256(body).digest())
+
+
+def digest_header(sha256: bytes) -> str:
+    """The value of Content-Digest for a body with this SHA-256."""
+    return f"sha-256=:{base64.b64encode(sha256).decode()}:"
 
 
 def digest_in(header: str) -> bytes | None:

@@ -74,6 +74,8 @@ class SealedContourer:
         known = self._uplink.bytes_per_s
         if known is not None:
             self._metrics.uplink_bytes_per_second.set(known)
+        if self._companion is not None:
+            return codec_for(None)  # on our own machine a slow way means a busy CPU, which the codec shares
         return codec_for(known)
 
     async def start(self) -> None:

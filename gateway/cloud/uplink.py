@@ -11,8 +11,9 @@ from gateway.cloud.payload import Codec
 
 __all__ = ["Uplink", "codec_for"]
 
-FAST_BYTES_PER_S: Final = 100e6 / 8
-"""Up to 100 Mbit/s the smaller output of JPEG-LS is worth its time; above, JPEG XL is ready earlier."""
+FAST_BYTES_PER_S: Final = 50e6 / 8
+"""JPEG-LS makes a slice about 5 % smaller than JPEG XL and takes 5 times the CPU (`tests/bench/codec.py`): worth it
+only where the link is what everything waits for."""
 
 _SAMPLE_S: Final = 0.2
 _SAMPLE_BYTES: Final = 256 * 1024
