@@ -76,8 +76,8 @@ def test_a_change_is_followed() -> None:
     [
         (None, Codec.JPEGXL),
         (10, Codec.JPEGLS),
-        (100, Codec.JPEGLS),
-        (101, Codec.JPEGXL),
+        (50, Codec.JPEGLS),
+        (51, Codec.JPEGXL),
         (10_000, Codec.JPEGXL),
     ],
 )
