@@ -45,6 +45,16 @@ class Tile(NamedTuple):
     left: int
     spot: Spot
 
+    @property
+    def rows(self) -> int:
+        """Its height."""
+        return self.spot.bottom - self.spot.top
+
+    @property
+    def columns(self) -> int:
+        """Its width."""
+        return self.spot.right - self.spot.left
+
 
 class Sheet(NamedTuple):
     """Cut-outs side by side."""

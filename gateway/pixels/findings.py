@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.pixels.candidates import Sheet, Tile
 from gateway.pixels.reader import Place
 from gateway.pixels.sight import Picture, Source
 
@@ -40,24 +41,25 @@ def located(picture: Picture, places: Sequence[Place]) -> list[Finding]:
             Finding(picture.source, picture.slice_index, p.left, p.top, p.right, p.bottom, p.letters)
             for p in places
         ]
-    found = []
-    for place in places:
-        row, column = (place.top + place.bottom) / 2, (place.left + place.right) / 2
-        for tile in picture.sheet.tiles:
-            spot = tile.spot
-            rows, columns = spot.bottom - spot.top, spot.right - spot.left
-            if tile.top <= row < tile.top + rows and tile.left <= column < tile.left + columns:
-                down, across = spot.top - tile.top, spot.left - tile.left
-                found.append(
-                    Finding(
-                        Source.SLICE,
-                        spot.slice_index,
-                        max(spot.left, place.left + across),
-                        max(spot.top, place.top + down),
-                        min(spot.right, place.right + across),
-                        min(spot.bottom, place.bottom + down),
-                        place.letters,
-                    )
-                )
-                break
-    return found
+    return [_on_slice(picture.sheet, place) for place in places]
+
+
+def _on_slice(sheet: Sheet, place: Place) -> Finding:
+    """The place on the slice whose tile is nearest to its middle."""
+    row, column = (place.top + place.bottom) / 2, (place.left + place.right) / 2
+
+    def distance(tile: Tile) -> float:
+        bottom, right = tile.top + tile.rows, tile.left + tile.columns
+        return max(0, tile.top - row, row - bottom) + max(0, tile.left - column, column - right)
+
+    tile = min(sheet.tiles, key=distance)
+    spot, down, across = tile.spot, tile.spot.top - tile.top, tile.spot.left - tile.left
+    return Finding(
+        Source.SLICE,
+        spot.slice_index,
+        min(max(spot.left, place.left + across), spot.right - 1),
+        min(max(spot.top, place.top + down), spot.bottom - 1),
+        max(min(spot.right, place.right + across), spot.left + 1),
+        max(min(spot.bottom, place.bottom + down), spot.top + 1),
+        place.letters,
+    )

@@ -15,12 +15,12 @@ import numpy as np
 from gateway.pixels.findings import Finding
 from gateway.pixels.windows import Grey
 
-SQUARES: Final = 96
+SQUARES: Final = 32
 """Coarse squares along the longer side: a body is recognised, a letter is not."""
 SHOWN_SIDE: Final = 576
 """Pixels of the picture's longer side, about."""
 MARGIN: Final = 0.3
-"""Of a place's height: what is blackened around it."""
+"""Of a place's height: what is blackened above and below it; its whole height to both sides."""
 _FRAME: Final = 2
 
 
@@ -48,9 +48,10 @@ def masked(picture: Grey, findings: Sequence[Finding]) -> bytes:
     shown = np.repeat(np.repeat(coarse, square * zoom, axis=0), square * zoom, axis=1)
     shown = np.ascontiguousarray(shown[: rows * zoom, : columns * zoom])
     for place in findings:
-        margin = max(2, round((place.bottom - place.top) * MARGIN))
-        top, left = max(0, place.top - margin) * zoom, max(0, place.left - margin) * zoom
-        bottom, right = (place.bottom + margin) * zoom, (place.right + margin) * zoom
+        height = place.bottom - place.top
+        margin = max(2, round(height * MARGIN))
+        top, left = max(0, place.top - margin) * zoom, max(0, place.left - height) * zoom
+        bottom, right = (place.bottom + margin) * zoom, (place.right + height) * zoom
         shown[top:bottom, left:right] = 255
         shown[top + _FRAME : bottom - _FRAME, left + _FRAME : right - _FRAME] = 0
     return bytes(imagecodecs.png_encode(shown))

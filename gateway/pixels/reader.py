@@ -32,6 +32,7 @@ SIDE: Final = 512
 """Pixels to which the shorter side of a smaller picture is enlarged, and the side of a larger one's pieces."""
 OVERLAP: Final = 64
 """Pixels that neighbouring pieces of a large picture share."""
+LEAST_SIDE: Final = 64
 MEMORY_BYTES: Final = 3 * 2**30
 """Address space beyond what the process has at its start."""
 NICE: Final = 5
@@ -94,12 +95,13 @@ class Recogniser:
 
         from gateway.pixels.rule import letters_of_text
 
-        found = self._engine(
-            np.repeat(piece[..., None], 3, axis=2), use_det=True, use_cls=False, use_rec=True
-        )
+        rows, columns = piece.shape
+        half = -(-max(rows, columns) // 2)  # a sliver would be enlarged beyond all measure
+        padded = np.pad(piece, ((0, max(0, half - rows)), (0, max(0, half - columns))), mode="edge")
+        coloured = np.repeat(padded[..., None], 3, axis=2)
+        found = self._engine(coloured, use_det=True, use_cls=False, use_rec=True)
         if found.boxes is None or found.txts is None:
             return []
-        rows, columns = piece.shape
         places = []
         for corners, reading, score in zip(found.boxes, found.txts, found.scores, strict=True):
             letters = letters_of_text(reading, float(score))
@@ -115,7 +117,7 @@ def pieces(rows: int, columns: int) -> list[tuple[slice, slice]]:
 
     They overlap, so that a line of text that one cuts off is whole enough in the next one.
     """
-    side = min(SIDE, 2 * rows, 2 * columns)
+    side = min(SIDE, max(LEAST_SIDE, 2 * min(rows, columns)))
     return [(down, across) for down in _parts(rows, side) for across in _parts(columns, side)]
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import DeidentificationError
-from gateway.pixels.reader import COUNT, PLACE, READY, REQUEST, Place
+from gateway.pixels.reader import COUNT, PLACE, READY, REQUEST, SIDE, Place
 from gateway.pixels.windows import Grey
 
 START_S: Final = 60.0
 """How long loading the models may take; on an idle machine it is one second."""
 READ_S: Final = 20.0
-"""How long one picture may take; on an idle machine it is a fifth of a second."""
+"""How long one picture of 512 by 512 pixels may take; on an idle machine it is a fifth of a second."""
 
 COMMAND: Final = (sys.executable, "-m", "gateway.pixels.reader")
 _PASSED_ON: Final = ("PATH", "MALLOC_PERTURB_")
@@ -30,7 +30,7 @@ class Reader:
     Parameters
     ----------
     deadline_s : float
-        How long one picture may take.
+        How long one picture of 512 by 512 pixels may take; a larger one as much longer.
     command : sequence of str
         What is run; something that fails, in tests.
     """
@@ -86,7 +86,7 @@ class Reader:
                 if await stdout.readexactly(len(READY)) != READY:
                     raise BrokenPipeError
             self._is_ready = True
-        async with asyncio.timeout(self._deadline_s):
+        async with asyncio.timeout(self._deadline_s * max(1.0, picture.size / SIDE**2)):
             stdin.write(REQUEST.pack(*picture.shape))
             stdin.write(picture.tobytes())
             await stdin.drain()

@@ -172,8 +172,7 @@ def _distinct(pictures: Iterator[Picture] | Sequence[Picture]) -> list[Picture]:
     """Without pictures of one grey and without twins."""
     kept: list[Picture] = []
     for picture in pictures:
-        few = picture.grey[::3, ::3]
-        if int(few.max()) - int(few.min()) < 8:
+        if int(picture.grey.max()) - int(picture.grey.min()) < 8:
             continue
         if not any(np.array_equal(picture.grey, other.grey) for other in kept):
             kept.append(picture)

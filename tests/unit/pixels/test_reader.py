@@ -65,7 +65,7 @@ async def test_text_is_found_where_it_is(reader: Reader) -> None:
     assert 24 < place.bottom < 40
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (256, 256), (1636, 512), (201, 204)])
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (1636, 512), (40, 300)])
 async def test_pictures_of_every_size_are_read(reader: Reader, rows: int, columns: int) -> None:
     words = "4711" if columns < 100 else "INVENTED 4711"
     picture = with_text(words, rows=rows, columns=columns)
