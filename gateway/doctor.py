@@ -18,8 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from gateway.clerk.chain import verify
-from gateway.clerk.ledger import read_ledger
+from gateway.clerk.ledger import verify_folder
 from gateway.config import Config, Protection
 from gateway.errors import ConfigError
 from gateway.supervisor import CLERK_FOLDER
@@ -200,7 +199,7 @@ def _key_and_ledger(config: Config) -> Iterator[Diagnosis]:
     yield Diagnosis(Finding.WELL, "clinic key", "is fit")
     if is_first_start:
         return
-    verdict = verify(*read_ledger(folder), (ledger_key(key).public_key(),))
+    verdict = verify_folder(folder, (ledger_key(key).public_key(),))
     if verdict.faults:
         first = verdict.faults[0].entry
         text = f"{len(verdict.faults)} faults, the first at entry {first}; see `gateway ledger verify`"

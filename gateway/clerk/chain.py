@@ -63,7 +63,8 @@ class Fault:
     entry: int
     """The first entry that is wrong or missing, from 1."""
     offset: int
-    """Where that is in the file, bytes."""
+    """Where that is in its file, bytes."""
+    file: str = FILE_NAME
     is_recorded: bool = False
     """Whether the clerk noticed it at the time and wrote it into the ledger."""
 
@@ -123,50 +124,52 @@ def verify(
     keys: Sequence[Ed25519PublicKey] = (),
     noted: Head | None = None,
 ) -> Verdict:
-    """Look for everything that can be wrong with a ledger.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    sealed_head : LedgerSealed, optional
-        What the file of the last signature holds.
-    keys : sequence of Ed25519PublicKey
-        The vault's, one for each clinic key there was; without any no signature is checked, only what was signed.
-    noted : Head, optional
-        A head that somebody noted elsewhere; the ledger must still contain it.
-    """
-    return Verification(scan(data), keys).verdict(sealed_head, noted)
+    """Look for everything that can be wrong with a ledger of one file; see `Verification`."""
+    verification = Verification(keys)
+    verification.walk(scan(data))
+    return verification.verdict(sealed_head, noted)
 
 
 class Verification:
-    """One walk along a ledger.
+    """The search for everything that can be wrong with a ledger, file after file.
 
     Parameters
     ----------
-    found : Scan
     keys : sequence of Ed25519PublicKey
+        The vault's, one for each clinic key there was; without any no signature is checked, only what was signed.
+    has_start : bool
+        Whether the first file that is walked is the ledger's first; otherwise what came before it is taken on trust.
     """
 
-    def __init__(self, found: Scan, keys: Sequence[Ed25519PublicKey]) -> None:
-        self._found = found
+    def __init__(self, keys: Sequence[Ed25519PublicKey], *, has_start: bool = True) -> None:
         self._keys = keys
+        self._file = FILE_NAME
         self._faults: list[Fault] = []
-        self._digests: dict[int, str] = {0: START}
+        self._digests: dict[int, str] = {0: START} if has_start else {}
         self._next = 1
         self._previous: str | None = START
         """None after a damaged line, whose true digest nobody knows."""
+        self._knows_start = has_start
         self._last = self._passages = NOTHING
         self._epochs: set[str] = set()
         self._seals = 0
         self._signed_entries = 0
         self._noticed: set[tuple[LedgerFault, int]] = set()
         self._recorded: set[tuple[LedgerFault, int]] = set()
+        self._size = self._torn = 0
 
-    def verdict(self, sealed_head: LedgerSealed | None, noted: Head | None) -> Verdict:
-        """Walk to the end; see `verify`."""
-        places: dict[int, Line | None] = {line.offset: line for line in self._found.lines}
-        places.update(dict.fromkeys(self._found.damaged))
+    def walk(self, found: Scan, file: str = FILE_NAME) -> None:
+        """Go along the next file.
+
+        Parameters
+        ----------
+        found : Scan
+        file : str
+            Its name, for what is wrong in it.
+        """
+        self._file, self._size, self._torn = file, found.size, found.torn
+        places: dict[int, Line | None] = {line.offset: line for line in found.lines}
+        places.update(dict.fromkeys(found.damaged))
         for offset, line in sorted(places.items()):
             if line is None:
                 self._fault(LedgerFault.LINE_DAMAGED, self._next, offset)
@@ -174,13 +177,23 @@ class Verification:
                 self._previous = None
             else:
                 self._step(line)
-        end = self._found.size
+
+    def verdict(self, sealed_head: LedgerSealed | None, noted: Head | None = None) -> Verdict:
+        """What was found.
+
+        Parameters
+        ----------
+        sealed_head : LedgerSealed, optional
+            What the file of the last signature holds.
+        noted : Head, optional
+            A head that somebody noted elsewhere; the ledger must still contain it.
+        """
         if sealed_head is not None:
-            self._check_seal(sealed_head, end)
+            self._check_seal(sealed_head, self._size)
         elif self._seals > 1:  # the first one may have been cut off by a crash
-            self._fault(LedgerFault.HEAD_MISSING, self._next, end)
+            self._fault(LedgerFault.HEAD_MISSING, self._next, self._size)
         if noted is not None:
-            self._check_contains(noted, end)
+            self._check_contains(noted, self._size)
         return Verdict(
             head=Head(self._next - 1, self._previous or START),
             last=self._last,
@@ -191,11 +204,15 @@ class Verification:
                 replace(fault, is_recorded=(fault.kind, fault.entry) in self._recorded)
                 for fault in self._faults
             ),
-            torn=self._found.torn,
+            torn=self._torn,
         )
 
     def _step(self, line: Line) -> None:
         match = _PLACE.match(line.text)
+        if match and not self._knows_start:
+            self._knows_start = True
+            self._next, self._previous = int(match["entry"]), match["previous"].decode()
+            self._digests[self._next - 1] = self._previous
         number = int(match["entry"]) if match else self._next
         follows = self._previous is None or (
             match is not None and match["previous"].decode() == self._previous
@@ -236,6 +253,8 @@ class Verification:
     def _check_contains(self, head: Head, offset: int) -> bool:
         if head.entries >= self._next:
             self._fault(LedgerFault.TRUNCATED, self._next, offset)
+        elif head.entries < min(self._digests):
+            return False  # before the files that were walked
         elif self._digests.get(head.entries) != head.digest:
             self._fault(LedgerFault.SEAL_MISMATCH, self._signed_entries + 1, offset)
         else:
@@ -246,7 +265,7 @@ class Verification:
         """Note the first of a kind at an entry: one alteration makes every later signature not fit."""
         if (kind, entry) not in self._noticed:
             self._noticed.add((kind, entry))
-            self._faults.append(Fault(kind, entry, offset))
+            self._faults.append(Fault(kind, entry, offset, self._file))
 
 
 def _is_signed(seal: LedgerSealed, key: Ed25519PublicKey) -> bool:

@@ -53,19 +53,13 @@ def verify(
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from gateway.clerk.chain import verify as verdict_of
-    from gateway.clerk.ledger import read_ledger
+    from gateway.clerk.ledger import verify_folder
 
     if folder is None or not keys:
         own_folder, own_key = _own(config_file)
         folder, keys = folder or own_folder, keys or (own_key,)
-    data, sealed_head = read_ledger(folder)
-    verdict = verdict_of(
-        data,
-        sealed_head,
-        [Ed25519PublicKey.from_public_bytes(_hexadecimal(key)) for key in keys],
-        _head(noted) if noted else None,
-    )
+    public_keys = [Ed25519PublicKey.from_public_bytes(_hexadecimal(key)) for key in keys]
+    verdict = verify_folder(folder, public_keys, _head(noted) if noted else None)
     for fault in verdict.faults:
         click.echo(_told(fault))
     click.echo(f"entries {verdict.head.entries}, signed {verdict.signed_entries}, head {verdict.head.digest}")
@@ -93,7 +87,7 @@ def _own(config_file: Path) -> tuple[Path, str]:
 
 def _told(fault: Fault) -> str:
     known = "; the ledger itself says so" if fault.is_recorded else ""
-    return f"entry {fault.entry} (byte {fault.offset}) {MEANINGS[fault.kind]}{known}"
+    return f"entry {fault.entry} ({fault.file}, byte {fault.offset}) {MEANINGS[fault.kind]}{known}"
 
 
 def _head(noted: str) -> Head:

@@ -90,8 +90,9 @@ class Journal:
         self._file = LineFile(self._path)
         self._passages: dict[str, list[PassageRecord]] = {}
         self._last = NOTHING
-        damaged = list(self._file.found.damaged)
-        for line in self._file.found.lines:
+        found = self._file.take_found()
+        damaged = list(found.damaged)
+        for line in found.lines:
             try:
                 self._note(Entry.model_validate_json(line.text))
             except ValidationError:

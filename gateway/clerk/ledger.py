@@ -7,6 +7,7 @@ stays known, and the chain goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
-from gateway.clerk.chain import FILE_NAME, Fault, Head, LedgerEntry, Verification
+from gateway.clerk.chain import FILE_NAME, Fault, Head, LedgerEntry, Verdict, Verification
 from gateway.clerk.journal import NOTHING, Entry, Mark, is_new
 from gateway.clerk.lines import LineFile, replace_file, scan
 from gateway.clerk.records import (
@@ -31,6 +33,8 @@ from gateway.clerk.records import (
 )
 
 HEAD_FILE_NAME: Final = "ledger.head"
+FILE_BYTES: Final = 16 * 2**20
+"""A file that is larger is set aside after the next signature; only the last two are read at the start."""
 
 
 def read_sealed_head(folder: Path) -> LedgerSealed | None:
@@ -42,19 +46,37 @@ def read_sealed_head(folder: Path) -> LedgerSealed | None:
     return record if isinstance(record, LedgerSealed) else None
 
 
-def read_ledger(folder: Path) -> tuple[bytes, LedgerSealed | None]:
-    """The ledger's content and its last signature, also while a clerk writes on.
+def older_files(folder: Path) -> list[Path]:
+    """The files that the ledger has filled, oldest first; the one that it fills now is `ledger`."""
+    return sorted(path for path in folder.glob(f"{FILE_NAME}.[0-9]*") if path.suffix[1:].isdecimal())
+
+
+def verify_folder(folder: Path, keys: Sequence[Ed25519PublicKey] = (), noted: Head | None = None) -> Verdict:
+    """Verify a whole ledger, also while a clerk writes on; see `gateway.clerk.chain.Verification`.
+
+    Parameters
+    ----------
+    folder : Path
+    keys : sequence of Ed25519PublicKey
+    noted : Head, optional
 
     Raises
     ------
     OSError
-        If it is there but cannot be read.
+        If a file is there but cannot be read.
     """
-    sealed = read_sealed_head(folder)  # before the content, so that the content is never the older of the two
-    try:
-        return (folder / FILE_NAME).read_bytes(), sealed
-    except FileNotFoundError:
-        return b"", sealed
+    while True:
+        sealed = read_sealed_head(folder)  # before the entries, so that they are never the older of the two
+        verification = Verification(keys)
+        older = older_files(folder)
+        for path in older:
+            verification.walk(scan(path.read_bytes()), path.name)
+        try:
+            verification.walk(scan((folder / FILE_NAME).read_bytes()))
+        except FileNotFoundError:
+            verification.walk(scan(b""))
+        if older_files(folder) == older:  # else it was filled and set aside meanwhile
+            return verification.verdict(sealed, noted)
 
 
 class Ledger:
@@ -111,15 +133,16 @@ class Ledger:
         return self._passages
 
     def records_of_passages(self) -> list[PassageRecord]:
-        """The records of all passages, ended or not."""
+        """The records of passages, ended or not, of this file and the one before."""
         records: list[PassageRecord] = []
-        for line in scan(self._file.path.read_bytes()).lines:
-            try:
-                record = LedgerEntry.model_validate_json(line.text).record
-            except ValidationError:  # what is no entry was told as a fault
-                continue
-            if isinstance(record, OfPassage):
-                records.append(record)
+        for path in (*older_files(self._folder)[-1:], self._file.path):
+            for line in scan(path.read_bytes()).lines:
+                try:
+                    record = LedgerEntry.model_validate_json(line.text).record
+                except ValidationError:  # what is no entry was told as a fault
+                    continue
+                if isinstance(record, OfPassage):
+                    records.append(record)
         return records
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -146,6 +169,9 @@ class Ledger:
         if not self._head_is_written and self._sealed is not None:
             replace_file(self._folder / HEAD_FILE_NAME, write_record(self._sealed) + b"\n")
             self._head_is_written = True
+            if self._file.size > FILE_BYTES:
+                with contextlib.suppress(OSError):  # it is tried again after the next signature
+                    self._set_aside()
 
     def add(self, records: Sequence[Record]) -> None:
         """Append what the clerk itself has to tell.
@@ -161,7 +187,12 @@ class Ledger:
         self._file.close()
 
     def _take_up(self, *known: Fault) -> None:
-        verdict = Verification(self._file.found, ()).verdict(self._sealed, None)
+        older = older_files(self._folder)
+        verification = Verification((), has_start=len(older) < 2)
+        for path in older[-1:]:
+            verification.walk(scan(path.read_bytes()), path.name)
+        verification.walk(self._file.take_found())
+        verdict = verification.verdict(self._sealed)
         self._head, self._last = verdict.head, verdict.last
         self._passages, self._epochs = verdict.passages, verdict.epochs
         faults = [*known, *(fault for fault in verdict.faults if not fault.is_recorded)]
@@ -180,6 +211,15 @@ class Ledger:
             ]
             self.add(told)
             self.damage.extend(told)
+
+    def _set_aside(self) -> None:
+        """Begin a new file; the chain goes on in it."""
+        older = older_files(self._folder)
+        number = int(older[-1].suffix[1:]) + 1 if older else 1
+        (self._folder / FILE_NAME).rename(self._folder / f"{FILE_NAME}.{number:06d}")
+        renewed = LineFile(self._folder / FILE_NAME)  # waits for the folder, too
+        self._file.close()
+        self._file = renewed
 
     def _reopen(self) -> None:
         known = Fault(LedgerFault.CHANGED_MEANWHILE, self._head.entries, self._file.size)

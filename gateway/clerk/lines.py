@@ -93,10 +93,9 @@ class LineFile:
         self._descriptor = os.open(path, flags, 0o600)
         try:
             sync_folder(path.parent)
-            self.found: Final = scan(self._read())
-            """What it held when it was opened."""
-            self._size = self.found.size
-            self._has_rest = self.found.torn > 0
+            self._found: Scan | None = scan(self._read())
+            self._size = self._found.size
+            self._has_rest = self._found.torn > 0
         except OSError:
             os.close(self._descriptor)
             raise
@@ -105,6 +104,13 @@ class LineFile:
     def size(self) -> int:
         """Bytes that are on the disk for certain."""
         return self._size
+
+    def take_found(self) -> Scan:
+        """What it held when it was opened; once, because it may be much."""
+        found, self._found = self._found, None
+        if found is None:
+            raise RuntimeError("what the file held was taken already")
+        return found
 
     def append(self, texts: Sequence[bytes]) -> None:
         """Put lines at the end and wait for the disk.

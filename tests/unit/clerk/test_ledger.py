@@ -12,13 +12,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.clerk import ledger as ledger_module
 from gateway.clerk.chain import START, Head, Verdict, sealed_text, verify
 from gateway.clerk.journal import Mark
-from gateway.clerk.ledger import Ledger, read_sealed_head
+from gateway.clerk.ledger import Ledger, older_files, read_sealed_head, verify_folder
 from gateway.clerk.lines import line_of, scan
 from gateway.clerk.records import LedgerFault, LedgerSealed, Record, write_record
 from gateway.passage import State
-from tests.unit.clerk.made_records import EPOCH, NOON, ONE_OF_EACH, counted, entries, moved, opened
+from tests.unit.clerk.made_records import (
+    EPOCH,
+    NOON,
+    ONE_OF_EACH,
+    counted,
+    entries,
+    moved,
+    opened,
+    passage_id,
+)
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 KEYS = (KEY.public_key(),)
@@ -314,3 +324,73 @@ def test_the_signature_file_holds_the_last_signature(tmp_path: Path) -> None:
     assert head is not None
     assert head.entries == 12
     assert (folder / "ledger.head").read_bytes() == write_record(head) + b"\n"
+
+
+@pytest.fixture
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ledger that was set aside several times."""
+    monkeypatch.setattr(ledger_module, "FILE_BYTES", 4096)
+    vault = _Vault(tmp_path)
+    for number in range(60):
+        vault.write(opened(number))
+        if number % 5 == 4:
+            vault.sign()
+    vault.ledger.close()
+    assert len(older_files(tmp_path)) >= 3
+    return tmp_path
+
+
+def test_a_filled_file_is_set_aside_and_the_chain_goes_on(filled: Path) -> None:
+    verdict = verify_folder(filled, KEYS)
+    assert verdict.faults == ()
+    assert (verdict.head.entries, verdict.signed_entries) == (72, 71)
+    ledger = Ledger(filled, _now)
+    assert ledger.damage == []
+    assert (ledger.head, ledger.last) == (verdict.head, verdict.last)
+    ledger.write(entries(opened(60), first=73))
+    ledger.close()
+    assert verify_folder(filled, KEYS).faults == ()
+
+
+def test_set_aside_and_then_killed_it_goes_on(filled: Path) -> None:
+    ledger = Ledger(filled, _now)
+    ledger.write(entries(opened(60), first=73))
+    ledger.close()
+    older = older_files(filled)
+    (filled / "ledger").rename(filled / f"ledger.{len(older) + 1:06d}")  # and no new one yet
+    ledger = Ledger(filled, _now)
+    assert ledger.damage == []
+    ledger.write(entries(opened(61), first=74))
+    assert ledger.head.entries == 74
+    ledger.close()
+    assert verify_folder(filled, KEYS).faults == ()
+
+
+def test_what_was_written_in_the_file_before_is_not_written_again(filled: Path) -> None:
+    ledger = Ledger(filled, _now)
+    before = ledger.head
+    ledger.write(entries(opened(59), first=71))
+    assert ledger.head == before
+    ledger.close()
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_file_that_is_missing_or_altered_is_located(filled: Path, which: int) -> None:
+    path = older_files(filled)[which]
+    content = path.read_bytes()
+    first = int(json.loads(scan(content).lines[0].text)["entry"])
+    path.unlink()
+    assert first in {fault.entry for fault in verify_folder(filled, KEYS).faults}
+    altered = bytearray(content)
+    altered[100] ^= 1
+    path.write_bytes(altered)
+    fault = verify_folder(filled, KEYS).faults[0]
+    assert (fault.kind, fault.entry, fault.file) == (LedgerFault.LINE_DAMAGED, first, path.name)
+
+
+def test_an_open_passage_is_found_in_the_file_before(filled: Path) -> None:
+    ledger = Ledger(filled, _now)
+    passages = [record.passage for record in ledger.records_of_passages()]
+    assert passages[-1] == passage_id(59)
+    assert len(passages) > len(scan((filled / "ledger").read_bytes()).lines)
+    ledger.close()

@@ -70,7 +70,7 @@ def test_arbitrary_bytes_are_never_taken_for_lines(content: bytes) -> None:
 def test_a_torn_end_is_removed_before_the_next_line(tmp_path: Path) -> None:
     path = _file(tmp_path, line_of(b"torn")[:-9])
     file = LineFile(path)
-    assert file.found.torn > 0
+    assert file.take_found().torn > 0
     file.append([b"next"])
     assert _texts(path) == [*TEXTS, b"next"]
     assert scan(path.read_bytes()).damaged == ()
