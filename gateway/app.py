@@ -56,6 +56,7 @@ from gateway.vault.keys import ClinicKey
 from gateway.vault.ledger_key import ledger_key
 from gateway.vault.lockdown import Lockdown, lock_down
 from gateway.vault.pseudonyms import Pseudonyms, keyed_digest, scope_of
+from gateway.vault.sweep import Sweep
 
 _log = structlog.get_logger()
 
@@ -172,7 +173,10 @@ class Vault:
             gallery.changed,
             group,
         )
-        ending = Ending(config.passage.review_s, assembler, prepare, gate, budget, gallery.changed, group)
+        sweep = Sweep()
+        ending = Ending(
+            config.passage.review_s, assembler, prepare, gate, budget, gallery.changed, sweep, group
+        )
         deliveries = Deliveries(config.destinations, scu, Finder(scu), metrics)
         querier = Querier(scu, Finder(scu), config.dicom.ae_title)
         alarm = Alarm(config.alarm)
@@ -241,6 +245,7 @@ class Vault:
         stack.push_async_callback(console.stop)
         lag = group.create_task(self._measure_lag())
         recovery.take_up(await link.open_passages())
+        sweep.start()
         await acceptor.start()
         recovery.start()
         _log.info("ready")

@@ -353,10 +353,6 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The passage does not wait for a person.",
         "Only a held passage can be released or cancelled; look again.",
     ),
-    "CANCELLED_BY_PERSON": Explanation(
-        "A person ended this passage.", "Send the series again if it is wanted."
-    ),
-    # De-identification
     "DEID_NOT_UNDERSTOOD": Explanation(
         "An element could not be understood with certainty, so nothing of the series leaves.",
         "Have the sender mend the attribute named, or send a copy exported again by the PACS.",

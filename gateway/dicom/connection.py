@@ -1,4 +1,4 @@
-"""One transport connection on the event loop: moves bytes between asyncio and an `Association`, and answers its events.
+"""One transport connection: moves bytes between asyncio and an `Association`, and answers its events.
 
 The thin shell around the pure core. What is decided here is time (deadlines, the minimum rate), back-pressure, and who
 is told; what the bytes mean is decided in `association`, who may come in `admission`.

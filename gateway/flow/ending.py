@@ -18,6 +18,7 @@ from gateway.flow.prepare import Prepare
 from gateway.flow.series import Series
 from gateway.passage import State
 from gateway.vault.budget import Budget
+from gateway.vault.sweep import Sweep
 
 _log = structlog.get_logger()
 
@@ -32,6 +33,8 @@ class Ending:
     ----------
     review_s : float
         How long slices and contours stay drawable after delivery.
+    sweep : Sweep
+        Frees what only cycles of objects still hold.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Ending:
         gate: PixelGate,
         budget: Budget,
         changed: Callable[[Series], None],
+        sweep: Sweep,
         group: asyncio.TaskGroup,
     ) -> None:
         self._review_s = review_s
@@ -51,6 +55,7 @@ class Ending:
         self._budget = budget
         self._changed = changed
         self._group = group
+        self._sweep = sweep
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def delete(self, series: Series) -> None:
@@ -82,6 +87,7 @@ class Ending:
         if series.is_superseded:
             return  # identity and slices went to its successor
         series.drop_identity()
+        self._sweep.passage_ended()
         if series.passage.state is State.DELIVERED and self._review_s > 0:
             self._keep(self._drop_images_later(series))
         else:
@@ -89,6 +95,7 @@ class Ending:
 
     def stop(self) -> None:
         """Stop what waits."""
+        self._sweep.stop()
         for task in list(self._tasks):
             task.cancel()
 
@@ -99,6 +106,7 @@ class Ending:
     def _drop_images(self, series: Series) -> None:
         self._budget.release(series.charged_bytes)
         series.drop_images()
+        self._sweep.passage_ended()
         self._changed(series)
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:

@@ -73,9 +73,6 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     running.stop()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the flow does not yet call gateway.vault.sweep at the end of a passage"
-)
 def test_nothing_of_a_patient_is_left_in_memory_after_the_end(gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     patient = _Patient(tmp_path / "images")
