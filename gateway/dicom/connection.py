@@ -16,7 +16,8 @@ import structlog
 from gateway.config import Limits
 from gateway.dicom.admission import Refusal
 from gateway.dicom.alerts import AlertKind
-from gateway.dicom.association import Answered, AssociateRequested, Association, Ended, Outcome, StoreReceived
+from gateway.dicom.association import Association
+from gateway.dicom.association_events import Answered, AssociateRequested, Ended, Outcome, StoreReceived
 from gateway.dicom.contexts import Negotiated
 from gateway.dicom.dimse import Status
 from gateway.dicom.negotiation import AssociateRequest
@@ -27,8 +28,7 @@ from gateway.metrics import Metrics
 
 ARTIM_S: Final = 2.0
 """How long a peer has to close the connection when the association is over (PS3.8 section 9.1.5)."""
-_RELEASE_S = 2.0
-"""How long a peer has to answer our A-RELEASE-RQ."""
+_RELEASE_S = 2.0  # to answer our A-RELEASE-RQ
 _READS_IN_A_ROW = 8
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 

@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from gateway.dicom.association import AssociateRequested, Association, Ended, StoreReceived
+from gateway.dicom.association import Association
+from gateway.dicom.association_events import AssociateRequested, Ended, StoreReceived
 from gateway.dicom.contexts import SupportedContexts
 from gateway.dicom.state_machine import State
 from tests import wire

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
-from gateway.dicom.association import (
-    Answered,
-    AssociateRequested,
-    Association,
-    Ended,
-    Outcome,
-    StoreReceived,
-)
+from gateway.dicom.association import Association
+from gateway.dicom.association_events import Answered, AssociateRequested, Ended, Outcome, StoreReceived
 from gateway.dicom.contexts import SupportedContexts
 from gateway.dicom.state_machine import State
 from tests import wire

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pynetdicom.fsm import ACTIONS, TRANSITION_TABLE
 
-from gateway.dicom.association import Association, Ended, Outcome
+from gateway.dicom.association import Association
+from gateway.dicom.association_events import Ended, Outcome
 from gateway.dicom.contexts import SupportedContexts
 from gateway.dicom.negotiation import Rejection
 from gateway.dicom.state_machine import TRANSITIONS, Action, Event, State
