@@ -28,10 +28,9 @@ from gateway.metrics import Metrics
 
 ARTIM_S: Final = 2.0
 """How long a peer has to close the connection when the association is over (PS3.8 section 9.1.5)."""
-_RELEASE_S = 2.0  # to answer our A-RELEASE-RQ
+_RELEASE_S = 2.0  # for a peer to answer our A-RELEASE-RQ
 _READS_IN_A_ROW = 8
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-
 _log = structlog.get_logger()
 
 
@@ -156,9 +155,6 @@ class Connection(asyncio.BufferedProtocol):
             self._follow()
         elif association.is_full:
             self._adjust_reading()
-
-    def eof_received(self) -> None:
-        """The peer sends no more; the transport closes by itself."""
 
     def pause_writing(self) -> None:
         """The peer does not read its responses."""
