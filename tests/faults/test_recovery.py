@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -78,7 +79,14 @@ HOOK = """
 class Stopped:
     """A gateway with a PACS and a TPS, one passage of which stands still in a state."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, forget: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        forget: bool = False,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
         (folder / "site").mkdir()
         self.stop = folder / "stop"
         hook = textwrap.dedent(HOOK).format(stop=str(self.stop), forget=forget)
@@ -86,7 +94,7 @@ class Stopped:
         places = [str(folder / "site"), str(Path(__file__).parents[2])]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
         (self.pacs_port,) = free_ports(1)
-        self.gateway = Gateway(folder, {"sources": sources(self.pacs_port)})
+        self.gateway = Gateway(folder, {"sources": sources(self.pacs_port), **(changes or {})})
         self.tps = Storescp(folder / "tps", self.gateway.tps, "--unique-filenames")
         self.pacs = Dcmqrscp(folder / "pacs", self.pacs_port, self.gateway.port)
         self.files = made_series(folder / "images", 5)
