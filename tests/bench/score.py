@@ -5,9 +5,10 @@
     python -m tests.bench.score [--seed 1] [--leaks]
 
 Invented identifiers are put into copies of real CT and MR images and of pydicom's own test files; an answer key says
-what must happen to each (`tests.bench.score_key`). The benchmark's images and its key are not used: the scores are not
-those of its ranking. A score is the share of the lines of the key that the output meets, by action and over all lines.
-A leak is a place whose identifier stands anywhere in the output, plain, backwards, in hexadecimal or in base64.
+what must happen to each (`tests.bench.score_places`). The benchmark's images and its key are not used: the scores are
+not those of its ranking. A score is the share of the lines of the key that the output meets, by action and over all
+lines. A leak is a place whose identifier stands anywhere in the output, plain, backwards, in hexadecimal or in base64.
+`changes nothing` and `empties all` are no tools but controls: the run fails if the scorer does not see through them.
 
 Ours is an allow-list for contouring. It drops what the benchmark wants retained and empties dates instead of shifting
 them; those lines count as failures like any other, and are listed a second time as what follows from the design.
@@ -53,7 +54,7 @@ DROPPED, EMPTIED, OUTSIDE, UNLINKED, OTHER = (
     "on it, and always sent empty",
     "on it, and the value is outside the range that may leave",
     "deid.linkage is study: studies of one patient are not linked",
-    "NOT BY DESIGN",
+    "FOR NO REASON OF THE DESIGN",
 )
 
 
@@ -101,10 +102,10 @@ def scores(verdicts: dict[str, Verdict | None]) -> Table:
     table = Table("action", "lines", *verdicts, title="Lines of the answer key that are met")
     asked = next(verdict.asked for verdict in verdicts.values() if verdict)
     for action in Action:
-        cells = [_share(one and one.met[action], one and one.asked[action]) for one in verdicts.values()]
+        cells = [_share(one, action) for one in verdicts.values()]
         table.add_row(action.value, str(asked[action]), *cells)
     table.add_section()
-    cells = [_share(one and one.met.total(), one and one.asked.total()) for one in verdicts.values()]
+    cells = [_share(one, *Action) for one in verdicts.values()]
     table.add_row("all", str(asked.total()), *cells)
     table.add_section()
     places = next(verdict.places for verdict in verdicts.values() if verdict)
@@ -113,8 +114,11 @@ def scores(verdicts: dict[str, Verdict | None]) -> Table:
     return table
 
 
-def _share(met: int | None, asked: int | None) -> str:
-    return "absent" if met is None or asked is None else f"{met / asked:.1%}" if asked else "none"
+def _share(verdict: Verdict | None, *actions: Action) -> str:
+    if verdict is None:
+        return "absent"
+    asked = sum(verdict.asked[action] for action in actions)
+    return f"{sum(verdict.met[action] for action in actions) / asked:.1%}" if asked else "none"
 
 
 def _count(verdict: Verdict | None, what: str) -> str:
@@ -139,7 +143,7 @@ def reasons(samples: Sequence[Sample], verdicts: dict[str, Verdict | None]) -> T
         other = sum(count for (_, reason), count in lines.items() if reason == OTHER)
         asked, failed = verdict.asked.total(), lines.total()
         summary = (
-            f"of {asked} lines {asked - failed} met, {failed - other} not by design, {other} not otherwise"
+            f"of {asked} lines {asked - failed} met, {failed - other} failed by design, {other} otherwise"
         )
         table.add_row(name, "all", str(failed), summary, "")
         for row in sorted(lines):

@@ -15,7 +15,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
-from tests.bench.score_key import MIXED, Action, Expectation, Path, Sample, as_text
+from tests.bench.score_key import Action, Expectation, Path, Sample, as_text
+from tests.bench.score_places import MIXED
 from tests.deid.canary import Canary
 
 __all__ = ["IDENTIFYING", "Verdict", "judged"]
@@ -89,10 +90,7 @@ class _Context:
                     shifts[sample.patient][days] += 1
         self._uids, self._patients = _stand_ins(uids), _stand_ins(patients)
         self._shifts = {
-            patient: days
-            for patient, counts in shifts.items()
-            for days, count in counts.most_common(1)
-            if count > counts.total() / 2
+            patient: days for patient, counts in shifts.items() if (days := _usual(counts)) is not None
         }
 
     def meets(self, number: int, one: Expectation) -> bool:
@@ -112,8 +110,7 @@ class _Context:
             case Action.DATE_SHIFTED:
                 days = _shift(one.text, text or "")
                 usual = self._shifts.get(self._samples[number].patient)
-                # Who shifts by hours may cross midnight with a time and not without one.
-                return bool(days) and usual is not None and abs(days - usual) <= 1
+                return bool(days) and days is not None and usual is not None and abs(days - usual) <= 1
             case Action.UID_CHANGED:
                 return bool(text) and text != one.text and UID(text or "").is_valid
             case Action.UID_CONSISTENT:
@@ -142,6 +139,16 @@ class _Context:
         letters = sample.letters
         assert letters is not None
         return before.shape == after.shape and float((before == after)[letters].mean()) <= MOST_LETTERS_LEFT
+
+
+def _usual(shifts: Counter[int]) -> int | None:
+    """By how many days most dates of a patient were shifted, give or take one.
+
+    Who shifts by hours crosses midnight with one time and not with another.
+    """
+    days = shifts.most_common(1)[0][0]
+    near = sum(count for shift, count in shifts.items() if abs(shift - days) <= 1)
+    return days if near > shifts.total() / 2 else None
 
 
 def _stand_ins(seen: dict[Hashable, Counter[str]]) -> dict[Hashable, str]:

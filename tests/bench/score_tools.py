@@ -103,7 +103,7 @@ def by_dicom_anonymizer(contents: Sequence[bytes]) -> Outputs:
 def by_dicognito(contents: Sequence[bytes]) -> Outputs:
     from dicognito.anonymizer import Anonymizer
 
-    return _each(contents, Anonymizer().anonymize)
+    return _each(contents, Anonymizer(seed="score").anonymize)
 
 
 def by_deid(contents: Sequence[bytes]) -> Outputs:
