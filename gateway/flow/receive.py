@@ -69,7 +69,9 @@ class Receive:
         PassageUnfit
             INCOMPLETE, SEND_AGAIN.
         """
-        if await self._is_whole(series) or series.conflict is not None:
+        is_whole = await self._is_whole(series)
+        await self._count(series, is_last=True)
+        if is_whole or series.conflict is not None:
             return
         here = len(series.slices)
         if series.accepted_at == here:
@@ -140,10 +142,10 @@ class Receive:
             return self._quiet_s
         return min(self._quiet_s, SETTLE_S if len(series.seen_associations) == 1 else SETTLE_MANY_S)
 
-    async def _count(self, series: Series) -> None:
+    async def _count(self, series: Series, *, is_last: bool = False) -> None:
         """Journal how many are here, so that a person can be told what a crash took."""
         here, now = len(series.slices), time.monotonic()
-        if here == series.counted or now - series.counted_at < COUNT_EVERY_S:
+        if here == series.counted or (now - series.counted_at < COUNT_EVERY_S and not is_last):
             return
         series.counted, series.counted_at = here, now
         with contextlib.suppress(GatewayError):  # that nothing can be written has its own alarm

@@ -198,7 +198,7 @@ class Recovery:
             modality=modality,
             id=before.id,
             pseudonym=(opened.pseudonym or "") if opened else "",
-            received=before.received or (committed.slices if committed else 0),
+            received=max(before.received, committed.slices if committed else 0),
             delivered_to=delivered,
             history=[Step(State.RECEIVING, opened.at if opened else before.since)],
         )

@@ -123,3 +123,13 @@ async def test_what_a_restart_took_waits_until_a_person_must_be_asked() -> None:
     with pytest.raises(PassageUnfit) as held:
         await waiting
     assert held.value.code == "SEND_AGAIN"
+
+
+async def test_the_last_count_is_journalled_however_fast_the_rest_came() -> None:
+    stand = Stand(1, announced=4)
+    receiving = asyncio.create_task(stand.seconds())
+    await asyncio.sleep(0.05)
+    for index in range(1, 4):
+        stand.add(index)
+    await receiving
+    assert stand.counts == [1, 4]
