@@ -53,13 +53,15 @@ def _on_slice(sheet: Sheet, place: Place) -> Finding:
         return max(0, tile.top - row, row - bottom) + max(0, tile.left - column, column - right)
 
     tile = min(sheet.tiles, key=distance)
-    spot, down, across = tile.spot, tile.spot.top - tile.top, tile.spot.left - tile.left
+    spot = tile.spot
+    left, right = (spot.left + (column - tile.left) // tile.zoom for column in (place.left, place.right))
+    top, bottom = (spot.top + (row - tile.top) // tile.zoom for row in (place.top, place.bottom))
     return Finding(
         Source.SLICE,
         spot.slice_index,
-        min(max(spot.left, place.left + across), spot.right - 1),
-        min(max(spot.top, place.top + down), spot.bottom - 1),
-        max(min(spot.right, place.right + across), spot.left + 1),
-        max(min(spot.bottom, place.bottom + down), spot.top + 1),
+        min(max(spot.left, left), spot.right - 1),
+        min(max(spot.top, top), spot.bottom - 1),
+        max(min(spot.right, right), spot.left + 1),
+        max(min(spot.bottom, bottom), spot.top + 1),
         place.letters,
     )

@@ -30,6 +30,10 @@ READY: Final = b"R"
 
 SIDE: Final = 512
 """Pixels to which the shorter side of a smaller picture is enlarged, and the side of a larger one's pieces."""
+PIXEL_IS_TEXT: Final = 0.15
+PLACE_IS_TEXT: Final = 0.2
+"""From which probability on the detector's answer is passed on to be recognised: low, because anatomy is told from text
+by what it reads as, and what is not passed on is not read at all."""
 OVERLAP: Final = 64
 """Pixels that neighbouring pieces of a large picture share."""
 LEAST_SIDE: Final = 64
@@ -70,6 +74,8 @@ class Recogniser:
                 "Global.use_cls": False,
                 "Global.text_score": 0.0,
                 "Det.limit_side_len": SIDE,
+                "Det.thresh": PIXEL_IS_TEXT,
+                "Det.box_thresh": PLACE_IS_TEXT,
                 "EngineConfig.onnxruntime.intra_op_num_threads": threads,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }

@@ -22,8 +22,8 @@ FEW: Final = 4
 """A series of so few slices is read slice by slice."""
 SPOTS: Final = 40
 """Places on single slices that are read at most."""
-MOST_SIDE: Final = 2048
-"""Rows or columns of a picture for the reader."""
+WHOLE: Final = 3
+"""Slices with such places that are also read as a whole, beside the one in the middle."""
 
 
 class Source(StrEnum):
@@ -149,7 +149,8 @@ class Sight:
         rows, columns = self._shape
         places = spots([self._cells[key] for key in order], rows, columns, SPOTS)
         shown = {spot.slice_index: picture_of(spot.slice_index) for spot in places}
-        whole = list(dict.fromkeys([*(spot.slice_index for spot in places[:1]), len(order) // 2]))
+        first = list(shown)[:WHOLE]
+        whole = list(dict.fromkeys([*first, len(order) // 2]))
         return [
             *(
                 Picture(Source.SHEET, sheet.picture, sheet=sheet)

@@ -76,7 +76,34 @@ def test_every_spot_is_on_a_sheet_as_it_is_on_its_slice() -> None:
     assert [tile.spot for sheet in laid for tile in sheet.tiles] == places
     for sheet in laid:
         assert sheet.picture.shape == (SHEET_ROWS, SHEET_COLUMNS)
-        for top, left, spot in sheet.tiles:
+        for top, left, spot, _ in sheet.tiles:
             on_sheet = sheet.picture[top : top + spot.bottom - spot.top, left : left + spot.right - spot.left]
             on_slice = pictures[spot.slice_index][spot.top : spot.bottom, spot.left : spot.right]
             assert np.array_equal(on_sheet, on_slice)
+
+
+def test_a_small_matrix_is_cut_smaller_and_shown_larger() -> None:
+    random = np.random.default_rng(1)
+    pictures = random.integers(0, 255, (6, 200, 204)).astype(np.uint8)
+    noise = [random.integers(0, 400, (13, 7)).astype(np.float32) for _ in range(6)]
+    places = spots(noise, 200, 204, 10)
+    laid = sheets(places, lambda index: pictures[index])
+    for sheet in laid:
+        for tile in sheet.tiles:
+            spot = tile.spot
+            assert (tile.rows, tile.columns) == (2 * (spot.bottom - spot.top), 2 * (spot.right - spot.left))
+            shown = sheet.picture[
+                tile.top : tile.top + tile.rows : 2, tile.left : tile.left + tile.columns : 2
+            ]
+            cut = pictures[spot.slice_index][spot.top : spot.bottom, spot.left : spot.right]
+            assert np.array_equal(shown, cut)
+
+
+@pytest.mark.parametrize("run", [slice(0, 3), slice(3, 6), slice(5, 9)])
+def test_the_beginning_or_the_end_of_a_run_of_slices_with_text_is_found(run: slice) -> None:
+    made = stack()
+    made[:, 90:120, 290:370] = 40
+    for values in made[run]:
+        drawn(values, 240)
+    found = spots(cells(made), 512, 512, 10)
+    assert any(spot.slice_index in range(9)[run] and spot.top <= 100 and spot.right >= 360 for spot in found)

@@ -52,7 +52,7 @@ def test_what_stands_on_one_slice_is_read_on_a_sheet_and_on_its_slice() -> None:
     assert sheets
     assert sheets[0].sheet is not None
     assert sheets[0].sheet.tiles[0].spot.slice_index == 6
-    assert [picture.slice_index for picture in pictures if picture.source is Source.SLICE] == [6, 4]
+    assert 6 in [picture.slice_index for picture in pictures if picture.source is Source.SLICE]
 
 
 def test_the_axis_decides_who_is_a_neighbour_and_not_the_arrival() -> None:
