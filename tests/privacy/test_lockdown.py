@@ -196,7 +196,10 @@ def test_a_file_that_is_open_for_writing_stops_the_start(tmp_path: Path) -> None
 
 
 def test_a_second_thread_stops_the_start() -> None:
-    done = _run("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n" + LOCK)
+    done = _run(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        + LOCK
+    )
     assert "second thread" in done.stderr
 
 
