@@ -34,7 +34,7 @@ from gateway.dicom.find import Finder
 from gateway.dicom.instance import Instance
 from gateway.dicom.query import Querier
 from gateway.dicom.scu import Scu
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Word
 from gateway.flow.accept import Accept
 from gateway.flow.alarm import Alarm
 from gateway.flow.assemble import Assembler
@@ -288,6 +288,9 @@ class Vault:
         for waiver in self._lockdown.waived:
             self._metrics.lockdown.labels(waiver.protection).set(0)
             _log.warning("protection waived", reason=waiver.protection)
+        for modality, profile in self._profiles.items():
+            if not profile.text_gate:
+                _log.warning("text in pixels is not looked for", profile=profile.name, kind=Word(modality))
 
     def _started(self) -> Started:
         return Started(
