@@ -34,6 +34,7 @@ from gateway.dicom.find import Finder
 from gateway.dicom.instance import Instance
 from gateway.dicom.query import Querier
 from gateway.dicom.scu import Scu
+from gateway.dicom.tls import client_context
 from gateway.errors import GatewayError, Word
 from gateway.flow.accept import Accept
 from gateway.flow.alarm import Alarm
@@ -151,7 +152,10 @@ class Vault:
         reader = Reader()
         stack.push_async_callback(reader.close)
         contourer = make_contourer(config, self._reply_seed, metrics)
-        scu = Scu(config.dicom.ae_title)
+        tls = config.dicom.tls
+        scu = Scu(
+            config.dicom.ae_title, tls=client_context(tls) if tls is not None and tls != "off" else None
+        )
         stack.push_async_callback(scu.close)
 
         assembler = Assembler(
