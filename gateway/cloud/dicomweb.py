@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,9 +21,9 @@ import aiohttp
 
 from gateway.cloud import multipart
 from gateway.cloud.contourer import Order, Receipt
-from gateway.cloud.failures import Answered, refusal_of
+from gateway.cloud.dicom_json import DICOM_JSON, ask, looked_up, refuse_failures, search, uid_in
 from gateway.cloud.payload import Codec, SlicePayload, unpack
-from gateway.cloud.transport import Answer, Patience, Transport
+from gateway.cloud.transport import Patience, Transport
 from gateway.config import DicomwebContourer as Settings
 from gateway.dicom.walk import WalkLimits, walk
 from gateway.errors import ConfigError, ContourerRefused, ContourerUnavailable, IntakeError, Word
@@ -34,16 +32,11 @@ from gateway.metrics import Metrics
 __all__ = ["DicomwebContourer", "DicomwebExchange"]
 
 _DICOM: Final = "application/dicom"
-_JSON: Final = {"Accept": "application/dicom+json"}
 _WADO: Final = {"Accept": f'multipart/related; type="{_DICOM}"; transfer-syntax=1.2.840.10008.1.2.1'}
 _BATCH_BYTES: Final = 16 << 20
 _PIXELS_LIMIT_BYTES: Final = 128 << 20
 _RESULT_LIMIT_BYTES: Final = 512 << 20
-_LISTING_LIMIT_BYTES: Final = 16 << 20
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
-_FAILED_INSTANCES: Final = "00081198"
-_FAILURE_REASON: Final = "00081197"
-_OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 _HEADER_LIMITS: Final = WalkLimits(elements=1000, nesting=4)
 
 
@@ -95,7 +88,7 @@ class DicomwebContourer:
 
     async def describe(self) -> Mapping[str, str]:
         """Reach the store; it says neither its region nor its models."""
-        await _get(self._transport, "/studies", {"limit": "1"})
+        await search(self._transport, "/studies", {"limit": "1"})
         return {"version": "DICOMweb", "region": "", "models": ""}
 
     async def begin(self, order: Order) -> DicomwebExchange:
@@ -150,14 +143,14 @@ class DicomwebExchange:
         for batch in self._batches():
             instances = await asyncio.to_thread(_part10_of, batch)
             content_type, body = multipart.join(instances, _DICOM)
-            answer = await _ask(
+            answer = await ask(
                 self._transport,
                 "POST",
                 f"/studies/{self._series[0]}",
                 body=body,
-                headers={"Content-Type": content_type, **_JSON},
+                headers={"Content-Type": content_type, **DICOM_JSON},
             )
-            _refuse_failures(answer)
+            refuse_failures(answer)
         self._is_stored = True
 
     async def result(self) -> bytes:
@@ -211,15 +204,15 @@ class DicomwebExchange:
         """Series and instance UIDs of all RTSTRUCT instances of the study."""
         study = self._series[0]
         found = []
-        for series in await _get(self._transport, f"/studies/{study}/series", {"Modality": "RTSTRUCT"}):
-            uid = _value(series, _SERIES)
-            for instance in await _get(self._transport, f"/studies/{study}/series/{uid}/instances", {}):
-                found.append((uid, _value(instance, _INSTANCE)))
+        for series in await search(self._transport, f"/studies/{study}/series", {"Modality": "RTSTRUCT"}):
+            uid = uid_in(series, _SERIES)
+            for instance in await search(self._transport, f"/studies/{study}/series/{uid}/instances", {}):
+                found.append((uid, uid_in(instance, _INSTANCE)))
         return found
 
     async def _retrieved(self, series: str, instance: str) -> bytes:
         path = f"/studies/{self._series[0]}/series/{series}/instances/{instance}"
-        answer = await _ask(self._transport, "GET", path, headers=_WADO, limit_bytes=_RESULT_LIMIT_BYTES)
+        answer = await ask(self._transport, "GET", path, headers=_WADO, limit_bytes=_RESULT_LIMIT_BYTES)
         try:
             return next(multipart.split(answer.headers.get("Content-Type", ""), answer.body))
         except (multipart.MultipartError, StopIteration):
@@ -234,11 +227,11 @@ class DicomwebExchange:
         """
         with contextlib.suppress(ContourerRefused):  # the look below decides
             if self._orthanc is None:
-                await _ask(self._transport, "DELETE", f"/studies/{study}/series/{series}")
+                await ask(self._transport, "DELETE", f"/studies/{study}/series/{series}")
             else:
-                for resource in await _looked_up(self._orthanc, series):
-                    await _ask(self._orthanc, "DELETE", f"/series/{resource}")
-        left = await _get(self._transport, f"/studies/{study}/series", {"SeriesInstanceUID": series})
+                for resource in await looked_up(self._orthanc, series):
+                    await ask(self._orthanc, "DELETE", f"/series/{resource}")
+        left = await search(self._transport, f"/studies/{study}/series", {"SeriesInstanceUID": series})
         return not left
 
 
@@ -266,74 +259,6 @@ def _series_of(payload: SlicePayload) -> tuple[str, str]:
 
 def _part10_of(payloads: list[SlicePayload]) -> list[bytes]:
     return [unpack(payload, _PIXELS_LIMIT_BYTES).part10() for payload in payloads]
-
-
-async def _ask(
-    transport: Transport,
-    method: str,
-    path: str,
-    *,
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-    query: Mapping[str, str] | None = None,
-    limit_bytes: int = _LISTING_LIMIT_BYTES,
-) -> Answer:
-    try:
-        return await transport.request(
-            method, path, body=body, headers=headers, query=query, limit_bytes=limit_bytes
-        )
-    except Answered as answered:  # only by coincidence: a store does not speak our protocol
-        raise refusal_of(answered) from None
-
-
-async def _looked_up(orthanc: Transport, uid: str) -> list[str]:
-    """What Orthanc calls the series with this UID."""
-    answer = await _ask(orthanc, "POST", "/tools/lookup", body=uid.encode("ascii"))
-    try:
-        found = [one["ID"] for one in json.loads(answer.body) if one["Type"] == "Series"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        found = [None]
-    if not all(isinstance(one, str) and re.fullmatch(r"[0-9a-f-]{1,64}", one) for one in found):
-        raise ContourerUnavailable("CONTOURER_UNREACHABLE", reason=Word("answer is not of Orthanc"))
-    return found
-
-
-async def _get(transport: Transport, path: str, query: Mapping[str, str]) -> list[Mapping[str, object]]:
-    """A QIDO-RS search; nothing found is an empty list."""
-    answer = await _ask(transport, "GET", path, headers=_JSON, query=query)
-    if not answer.body:
-        return []
-    try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise ContourerUnavailable("CONTOURER_UNREACHABLE", reason=Word("answer is not DICOM JSON"))
-    return found
-
-
-def _value(attributes: Mapping[str, object], tag: str) -> str:
-    """A UID of the DICOM JSON model (PS3.18 F.2); it becomes part of a path, so nothing else is let through."""
-    element = attributes.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    uid = values[0] if isinstance(values, list) and values else None
-    if not isinstance(uid, str) or not uid or len(uid) > 64 or set(uid) - set("0123456789."):
-        raise ContourerUnavailable("CONTOURER_UNREACHABLE", reason=Word("answer is not DICOM JSON"))
-    return uid
-
-
-def _refuse_failures(answer: Answer) -> None:
-    """Raise where the store did not take every instance (PS3.18 10.5.3.2)."""
-    try:
-        told = json.loads(answer.body) if answer.body else {}
-        failed = told.get(_FAILED_INSTANCES, {}).get("Value", [])
-        reasons = [int(instance[_FAILURE_REASON]["Value"][0]) for instance in failed]
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError):
-        raise ContourerUnavailable("CONTOURER_UNREACHABLE", reason=Word("answer is not DICOM JSON")) from None
-    if reasons and all(reason in _OUT_OF_RESOURCES for reason in reasons):
-        raise ContourerUnavailable("CONTOURER_BUSY")
-    if reasons:
-        raise ContourerRefused("CONTOURER_REFUSED", status=reasons[0], instances=len(reasons))
 
 
 def _receipt(passage_id: str, parts: int) -> Receipt:

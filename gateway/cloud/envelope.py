@@ -23,17 +23,18 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from gateway.cloud.statements import EnvelopeError, canonical
 
 __all__ = [
     "REPLY_SEED_BYTES",
@@ -42,11 +43,8 @@ __all__ = [
     "Manifest",
     "Part",
     "RecipientKey",
-    "canonical",
-    "checked_statement",
     "is_passage_id",
     "seal_result",
-    "signed_statement",
 ]
 
 REPLY_SEED_BYTES: Final = 96
@@ -67,10 +65,6 @@ _KEY: Final = b"contourgate passage key v1\0"
 _RESULT: Final = b"contourgate result v1\0"
 
 
-class EnvelopeError(ValueError):
-    """Something does not open, verify or parse: it was altered, or is not this passage's."""
-
-
 def is_passage_id(text: str) -> bool:
     """Whether the text is 32 hexadecimal digits in lower case."""
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
@@ -80,13 +74,6 @@ def _bytes_of(passage_id: str) -> bytes:
     if not is_passage_id(passage_id):
         raise EnvelopeError("not a passage id")
     return passage_id.encode("ascii")
-
-
-def canonical(document: Mapping[str, object]) -> bytes:
-    """The one way to write a document of strings, integers and lists (RFC 8785, of which this is a subset)."""
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,40 +296,3 @@ class ContentKey:
     def destroy(self) -> None:
         """Forget the key: what was sealed and not released can never be opened. Idempotent."""
         self._key, self._aead, self._nonce_key = None, None, b""
-
-
-def signed_statement(key: ed25519.Ed25519PrivateKey, document: Mapping[str, object]) -> tuple[bytes, bytes]:
-    """A document in canonical form and the Ed25519 signature (RFC 8032) over exactly these bytes."""
-    statement = canonical(document)
-    return statement, key.sign(statement)
-
-
-def checked_statement(
-    public_key: bytes, statement: bytes, signature: bytes, expected: Mapping[str, object]
-) -> dict[str, object]:
-    """What a signed statement says.
-
-    Parameters
-    ----------
-    public_key : bytes
-        32 bytes, raw.
-    statement, signature : bytes
-    expected : Mapping
-        Fields that must have these values: at least its kind and what it is bound to.
-
-    Raises
-    ------
-    EnvelopeError
-        If the signature is wrong, or the statement is about something else.
-    """
-    try:
-        ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, statement)
-        document = json.loads(statement)
-    except (InvalidSignature, ValueError, RecursionError):
-        raise EnvelopeError("the statement's signature is wrong") from None
-    if not isinstance(document, dict) or any(
-        document.get(name) != value or type(document.get(name)) is not type(value)
-        for name, value in expected.items()
-    ):
-        raise EnvelopeError("the statement is about something else")
-    return document

@@ -18,14 +18,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.cloud.contourer import Order, Receipt
-from gateway.cloud.envelope import (
-    ContentKey,
-    EnvelopeError,
-    Manifest,
-    Part,
-    RecipientKey,
-    checked_statement,
-)
+from gateway.cloud.envelope import ContentKey, Manifest, Part, RecipientKey
 from gateway.cloud.failures import Answered, refusal_of
 from gateway.cloud.payload import SlicePayload
 from gateway.cloud.protocol import (
@@ -39,6 +32,7 @@ from gateway.cloud.protocol import (
     digest_in,
 )
 from gateway.cloud.receipts import receipt_of
+from gateway.cloud.statements import EnvelopeError, checked_statement
 from gateway.cloud.transport import Answer, Transport
 from gateway.cloud.uplink import Uplink
 from gateway.errors import ContourerRefused, ContourerUnavailable, Word

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gateway.cloud.contourer import Receipt
-from gateway.cloud.envelope import EnvelopeError, checked_statement
 from gateway.cloud.protocol import DAY_S, ContourerIdentity
+from gateway.cloud.statements import EnvelopeError, checked_statement
 from gateway.errors import ContourerRefused
 
 __all__ = ["Deletions", "receipt_of", "signed_answer"]

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from gateway.cloud.contourer import Order
-from gateway.cloud.envelope import EnvelopeError, RecipientKey, checked_statement
+from gateway.cloud.envelope import RecipientKey
 from gateway.cloud.exchange import SealedExchange
 from gateway.cloud.failures import Answered, refusal_of
 from gateway.cloud.payload import Codec
 from gateway.cloud.protocol import DAY_S
 from gateway.cloud.receipts import signed_answer
+from gateway.cloud.statements import EnvelopeError, checked_statement
 from gateway.cloud.transport import Endpoint, Patience, Transport
 from gateway.cloud.uplink import Uplink, codec_for
 from gateway.errors import ContourerRefused

@@ -20,7 +20,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway import __version__
-from gateway.cloud.envelope import EnvelopeError, Manifest, is_passage_id, signed_statement
+from gateway.cloud.envelope import Manifest, is_passage_id
 from gateway.cloud.protocol import (
     CONTENT_DIGEST,
     DAY_S,
@@ -32,6 +32,7 @@ from gateway.cloud.protocol import (
     content_digest,
     digest_in,
 )
+from gateway.cloud.statements import EnvelopeError, signed_statement
 from gateway.cloud.tls import fingerprint
 from gateway.contourer.contouring import Contouring
 from gateway.contourer.identity import ContourerKeys

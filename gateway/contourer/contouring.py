@@ -13,16 +13,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.cloud.envelope import (
-    ContentKey,
-    EnvelopeError,
-    Manifest,
-    RecipientKey,
-    seal_result,
-    signed_statement,
-)
+from gateway.cloud.envelope import ContentKey, Manifest, RecipientKey, seal_result
 from gateway.cloud.payload import PayloadError, SlicePayload
 from gateway.cloud.protocol import Reason, Stage
+from gateway.cloud.statements import EnvelopeError, signed_statement
 from gateway.contourer.engines import Engines
 from gateway.contourer.guard import Finding, IdentifiersFound, inspect_slice
 from gateway.contourer.identity import ContourerKeys

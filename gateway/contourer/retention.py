@@ -16,8 +16,9 @@ from typing import Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from gateway.cloud.envelope import Manifest, is_passage_id, signed_statement
+from gateway.cloud.envelope import Manifest, is_passage_id
 from gateway.cloud.protocol import Announcement, Reason, Stage
+from gateway.cloud.statements import signed_statement
 from gateway.contourer.records import Recorder, moment
 from gateway.contourer.refusal import Refusal
 

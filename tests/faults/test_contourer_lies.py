@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.cloud.envelope import RecipientKey, seal_result, signed_statement
+from gateway.cloud.envelope import RecipientKey, seal_result
 from gateway.cloud.protocol import content_digest
 from gateway.cloud.sealed import SealedContourer
+from gateway.cloud.statements import signed_statement
 from gateway.contourer.identity import ContourerKeys
 from gateway.errors import ContourerRefused
 from tests.contourer_stand import (

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway.cloud.envelope import ContentKey, EnvelopeError, Manifest, Part, RecipientKey
+from gateway.cloud.envelope import ContentKey, Manifest, Part, RecipientKey
 from gateway.cloud.payload import Codec, SlicePayload, pack
+from gateway.cloud.statements import EnvelopeError
 from gateway.deid.profile import load_profiles
 from gateway.dicom.instance import parse_instance
 from gateway.dicom.walk import WalkLimits

@@ -10,18 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.cloud.envelope import (
-    REPLY_SEED_BYTES,
-    ContentKey,
-    EnvelopeError,
-    Manifest,
-    Part,
-    RecipientKey,
-    canonical,
-    checked_statement,
-    seal_result,
-    signed_statement,
-)
+from gateway.cloud.envelope import REPLY_SEED_BYTES, ContentKey, Manifest, Part, RecipientKey, seal_result
+from gateway.cloud.statements import EnvelopeError, canonical, checked_statement, signed_statement
 
 PASSAGE = "0123456789abcdef" * 2
 OTHER = "fedcba9876543210" * 2

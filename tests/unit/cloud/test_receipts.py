@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.cloud.contourer import Receipt
-from gateway.cloud.envelope import signed_statement
 from gateway.cloud.receipts import Deletions, receipt_of
+from gateway.cloud.statements import signed_statement
 from gateway.contourer.identity import ContourerKeys
 from gateway.errors import ContourerRefused
 

@@ -8,8 +8,9 @@ import json
 
 import pytest
 
-from gateway.cloud.envelope import Manifest, Part, checked_statement
+from gateway.cloud.envelope import Manifest, Part
 from gateway.cloud.protocol import DAY_S, Announcement, Reason, Stage
+from gateway.cloud.statements import checked_statement
 from gateway.contourer.identity import ContourerKeys
 from gateway.contourer.refusal import Refusal
 from gateway.contourer.retention import Caps, Held, Retention, SealedResult, since_boot
