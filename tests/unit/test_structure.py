@@ -22,6 +22,7 @@ RUN_BY = {
     "gateway/app.py": "tests/peers/test_passage.py",
     "gateway/child.py": "tests/faults/test_processes.py",
     "gateway/clerk/process.py": "tests/faults/test_processes.py",
+    "gateway/cloud/dicom_json.py": "tests/peers/test_dicomweb.py",
     "gateway/cloud/factory.py": "tests/peers/test_passage.py",
     "gateway/commands/options.py": "tests/unit/test_cli.py",
     "gateway/contourer/api.py": "tests/peers/test_contourer.py",
