@@ -205,7 +205,6 @@ class Conductor:
                 if not isinstance(error, TRIED_AGAIN) and error.code != "CLERK_LOST":
                     raise
                 series.passage.waiting = error
-                self._metrics.contourer_errors_total.labels(error.code).inc()
                 _log.warning(
                     "waiting", passage=series.passage.id, state=series.passage.state, reason=error.code
                 )
