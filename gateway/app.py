@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from gateway import logs
+from gateway.clerk.fields import Names
 from gateway.clerk.link import ClerkLink
 from gateway.clerk.records import Alerted, Started, Stopped
 from gateway.cloud.factory import make_contourer
@@ -88,7 +89,8 @@ def run_vault(config_path: Path, clerk_fd: int) -> int:
         If the configuration, the key or the machine is not fit.
     """
     config = load(config_path)
-    logs.configure(config.log.level)
+    names = Names.of(config, profiles=frozenset())
+    logs.configure(config.log.level, names.ae_title | names.destination | names.model)
     # Before the first thread: what a thread has done already, the kernel does not take back.
     lockdown = lock_down(config.lockdown.waivers)
     vault = Vault(

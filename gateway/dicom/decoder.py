@@ -27,6 +27,7 @@ from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset
 
 from gateway.dicom.endian import to_little_endian
+from gateway.vault.memory import protect_child
 
 REQUEST: Final = struct.Struct(">BQQ")
 ANSWER: Final = struct.Struct(">BQ")
@@ -132,6 +133,7 @@ def _words(frame: bytes, syntax: uid.UID, header: Dataset) -> npt.NDArray[Any]:
 
 
 def _serve() -> None:
+    protect_child()
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -19,6 +19,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.vault import landlock
+from gateway.vault.memory import protect_child
 
 if TYPE_CHECKING:
     from gateway.pixels.windows import Grey
@@ -130,7 +131,8 @@ def pieces(rows: int, columns: int) -> list[tuple[slice, slice]]:
 def _parts(length: int, side: int) -> list[slice]:
     if length <= 1.25 * side:
         return [slice(0, length)]
-    count = -(-(length - OVERLAP) // (side - min(OVERLAP, side // 2)))
+    overlap = min(OVERLAP, side // 2)
+    count = -(-(length - overlap) // (side - overlap))
     starts = [round(number * (length - side) / (count - 1)) for number in range(count)]
     return [slice(start, start + side) for start in starts]
 
@@ -138,6 +140,7 @@ def _parts(length: int, side: int) -> list[slice]:
 def _serve() -> None:
     with contextlib.suppress(OSError):  # the vault's own rights, inherited, hold in any case
         landlock.deny_changes((), tcp=False)
+    protect_child()
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer

@@ -73,7 +73,7 @@ async def test_pictures_of_every_size_are_read(reader: Reader, rows: int, column
     assert await reader.places(255 - picture)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_the_pieces_of_a_picture_cover_it_and_overlap(rows: int, columns: int) -> None:
     covered = np.zeros((rows, columns), bool)
