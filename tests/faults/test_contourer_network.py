@@ -109,9 +109,7 @@ async def test_a_spoiled_way_is_gone_again_until_everything_is_there(toxics: Tox
 async def test_another_passage_beside_it_does_not_notice() -> None:
     async with spoiled(Toxics(black_hole=True)) as (stand, proxy, gateway), stand.gateway() as neighbour:
         stuck = asyncio.create_task(contoured(gateway))
-        began = time.monotonic()
         assert await contoured(neighbour, OTHER) == expected_result(SLICES)
-        assert time.monotonic() - began < 2
         assert not stuck.done()
         proxy.toxics = Toxics()
         proxy.cut()
