@@ -185,6 +185,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Give the account what the README lists (kernel 5.13 or newer with Landlock, CAP_IPC_LOCK or an "
         "unlimited memlock limit), or add a dated waiver under `lockdown.waivers`, which every report shows.",
     ),
+    "ADDRESS_UNUSABLE": Explanation(
+        "The address that the gateway is to listen on is not one of this machine's, or the port is not permitted.",
+        "Correct host and port; ports below 1024 need CAP_NET_BIND_SERVICE.",
+    ),
     "TLS_UNFIT": Explanation(
         "A file of `dicom.tls` cannot be read, is not PEM, or key and certificate do not belong together.",
         "Check the paths, the permissions, that the key has no password, and that it is the certificate's.",

@@ -38,6 +38,8 @@ __all__ = ["Acceptor", "AlertKind", "SecurityAlert", "StorageService", "StoreReq
 _BACKLOG = 128
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SLOWEST_TICK_S, _FASTEST_TICK_S = 1.0, 0.02
+_PARTING_S = 1.0
+"""How long peers have at the end of a stop."""
 
 _log = structlog.get_logger()
 
@@ -101,15 +103,23 @@ class Acceptor:
         Raises
         ------
         ConfigError
-            `PORT_IN_USE`.
+            `PORT_IN_USE`, or `ADDRESS_UNUSABLE` where the address is not ours or the port not permitted.
         """
         loop = asyncio.get_running_loop()
         self._gate = AlertGate(self._on_alert, loop.time)
-        found = await loop.getaddrinfo(
-            self._dicom.host, self._dicom.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, kind, protocol, _, where in dict.fromkeys(found):
-            self._listeners.append(_listen(family, kind, protocol, where))
+        try:
+            found = await loop.getaddrinfo(
+                self._dicom.host, self._dicom.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        except OSError:
+            raise ConfigError("ADDRESS_UNUSABLE", what=Word("dicom.host")) from None
+        try:
+            for family, kind, protocol, _, where in dict.fromkeys(found):
+                self._listeners.append(_listen(family, kind, protocol, where))
+        except ConfigError:
+            for listener in self._listeners:
+                listener.close()
+            raise
         self._tasks = [loop.create_task(self._listen(listener)) for listener in self._listeners]
         self._tasks.append(loop.create_task(self._watch()))
 
@@ -124,28 +134,26 @@ class Acceptor:
             How long open associations may go on.
         """
         self._draining = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s):
-                while self.associations:
-                    self._quiet.clear()
-                    await self._quiet.wait()
+        await self._until(lambda: not self.associations, grace_s)
         for connection in self._all():
             connection.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1 if self.associations else 0.1):
-                while self._connections:
-                    self._quiet.clear()
-                    await self._quiet.wait()
+        await self._until(lambda: not self._connections, _PARTING_S if self.associations else 0.1)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in self._all():
             connection.drop()
-        while self._connections:
-            self._quiet.clear()
-            await self._quiet.wait()
+        await self._until(lambda: not self._connections, _PARTING_S)
         for listener in self._listeners:
             listener.close()
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition that the end of an association or a connection can bring about, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._quiet.clear()
+                    await self._quiet.wait()
 
     # -- letting in ----------------------------------------------------------------------------------------------------
 
@@ -282,7 +290,8 @@ def _listen(family: int, kind: int, protocol: int, where: tuple[object, ...]) ->
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(where)
         listener.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise ConfigError("PORT_IN_USE", port=int(str(where[1])), what=Word("dicom.port")) from None
+        code = "PORT_IN_USE" if error.errno == errno.EADDRINUSE else "ADDRESS_UNUSABLE"
+        raise ConfigError(code, port=int(str(where[1])), what=Word("dicom.port")) from None
     return listener

@@ -222,7 +222,7 @@ class PduStream:
             self._receiver.pdata_started()
             self._pdu_left = length
             self._start += _PDU_HEADER.size
-            return True
+            return self._pdv_begins()
         pdu_type = _check_pdu(code, length)
         size = _PDU_HEADER.size + length
         if available < size or (self.held and pdu_type is not PduType.ABORT):
@@ -245,7 +245,7 @@ class PduStream:
         self._sink = self._receiver.fragment_started(context_id, control, length - 2)
         self._fragment_left = length - 2
         self._in_fragment = True
-        return True
+        return self._fragment_goes_on()
 
     def _fragment_goes_on(self) -> bool:
         """Move what was received too early for the sink; at the fragment's end tell so."""

@@ -25,7 +25,7 @@ from gateway.dicom.walk import WalkLimits, walk
 from gateway.errors import DeidentificationError, GatewayError, PassageUnfit, Word
 from gateway.flow.declared import check_declared, is_secondary
 from gateway.flow.series import Series, Slice
-from gateway.pixels.findings import Finding, located
+from gateway.pixels.findings import Finding, doubtful, located
 from gateway.pixels.masked import masked
 from gateway.pixels.reader import Place
 from gateway.pixels.sight import Picture, Sight
@@ -223,13 +223,21 @@ class PixelGate:
     ) -> Found | None:
         """Read picture after picture, until one has text."""
         for picture in pictures:
-            findings = located(picture, await self._reader.places(picture.grey))
-            if findings:
+            places = await self._reader.places(picture.grey)
+            if findings := located(picture, places):
                 return await self._in_pool(partial(_found, sight, picture, findings, stored))
+            if stored is not None and (unsure := doubtful(picture, places)):
+                again = await self._in_pool(partial(_whole, sight, unsure, stored))
+                if found := await self._first_with_text(sight, again, stored):
+                    return found
         return None
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
+
+
+def _whole(sight: Sight, indices: Sequence[int], stored: Callable[[int], Values]) -> list[Picture]:
+    return [sight.whole(index, stored(index)) for index in indices]
 
 
 def _found(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.pixels.candidates import Sheet, Tile
 from gateway.pixels.reader import Place
 from gateway.pixels.sight import Picture, Source
+
+
+FRAME: Final = 0.9
+"""Of a tile's height: a place so high is the tile's frame and no line of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,42 @@ def located(picture: Picture, places: Sequence[Place]) -> list[Finding]:
             Finding(picture.source, picture.slice_index, p.left, p.top, p.right, p.bottom, p.letters)
             for p in places
         ]
-    return [_on_slice(picture.sheet, place) for place in places]
+    return [
+        _on_slice(tile, place)
+        for place in places
+        for tile in (_nearest(picture.sheet, place),)
+        if not _is_frame(tile, place)
+    ]
 
 
-def _on_slice(sheet: Sheet, place: Place) -> Finding:
-    """The place on the slice whose tile is nearest to its middle."""
+def doubtful(picture: Picture, places: Sequence[Place]) -> list[int]:
+    """Slices that must be read as a whole, because a tile of a sheet reads like a letter by its own frame.
+
+    The edge between a cut-out and what is beside it is there on the sheet only. Whether the slice has text is told by
+    the slice.
+    """
+    if picture.sheet is None:
+        return []
+    tiles = ((_nearest(picture.sheet, place), place) for place in places)
+    return list(dict.fromkeys(tile.spot.slice_index for tile, place in tiles if _is_frame(tile, place)))
+
+
+def _is_frame(tile: Tile, place: Place) -> bool:
+    return place.bottom - place.top >= FRAME * tile.rows
+
+
+def _nearest(sheet: Sheet, place: Place) -> Tile:
+    """The tile nearest to the middle of a place."""
     row, column = (place.top + place.bottom) / 2, (place.left + place.right) / 2
 
     def distance(tile: Tile) -> float:
         bottom, right = tile.top + tile.rows, tile.left + tile.columns
         return max(0, tile.top - row, row - bottom) + max(0, tile.left - column, column - right)
 
-    tile = min(sheet.tiles, key=distance)
+    return min(sheet.tiles, key=distance)
+
+
+def _on_slice(tile: Tile, place: Place) -> Finding:
     spot = tile.spot
     left, right = (spot.left + (column - tile.left) // tile.zoom for column in (place.left, place.right))
     top, bottom = (spot.top + (row - tile.top) // tile.zoom for row in (place.top, place.bottom))

@@ -159,6 +159,10 @@ class Sight:
             *(Picture(Source.SLICE, shown.get(i, picture_of(i)), slice_index=i) for i in whole),
         ]
 
+    def whole(self, index: int, values: Values) -> Picture:
+        """One slice as a whole, by its place along the axis."""
+        return Picture(Source.SLICE, grey(values, self.window), slice_index=index)
+
     def shown(self, values: Values) -> Grey:
         """A slice as a person would look at it first."""
         return grey(values, self.window)

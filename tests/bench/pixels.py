@@ -29,7 +29,7 @@ from rich.table import Table
 from scipy import ndimage
 
 from gateway.flow.pixel_gate import EARLY
-from gateway.pixels.findings import Finding, located
+from gateway.pixels.findings import Finding, doubtful, located
 from gateway.pixels.reader import Recogniser
 from gateway.pixels.sight import Picture, Sight
 from gateway.pixels.windows import Rescale
@@ -92,9 +92,15 @@ def pictures(modality: str, stack: Stack) -> Iterator[Picture]:
 
 
 def first_text(recogniser: Recogniser, modality: str, stack: Stack) -> list[Finding]:
+    window_ = Sight(modality, Rescale(), stack[0])
     for picture in pictures(modality, stack):
-        if found := located(picture, recogniser.places(picture.grey)):
+        places = recogniser.places(picture.grey)
+        if found := located(picture, places):
             return found
+        for index in doubtful(picture, places):
+            whole = window_.whole(index, stack[index])
+            if found := located(whole, recogniser.places(whole.grey)):
+                return found
     return []
 
 

@@ -319,6 +319,23 @@ async def test_9_idle_sockets_are_capped_and_a_valid_sender_is_served(
         assert [alert.kind for alert in scene.alerts] == [AlertKind.TOO_MANY_CONNECTIONS]
 
 
+async def test_9_idle_sockets_on_the_tls_port_are_capped_and_a_valid_sender_is_served(
+    authority: Authority,
+) -> None:
+    context = tls_of(authority, "STORESCU")
+    async with (
+        intake(tls=our_tls(authority, handshake_s=30.0), sources=SOURCES) as scene,
+        attacked(scene, context) as port,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(100):
+            await stack.enter_async_context(connected(port))
+            assert scene.connections <= 32
+        async with connected(port, tls=context) as valid:
+            await valid.associate()
+            assert await valid.store(DATASET) == 0
+
+
 async def test_9_control_without_the_cap_they_would_all_be_held(many_descriptors: None) -> None:
     async with intake(associate_s=30.0, connections_per_address=5000, connections=5000) as scene:
         with pytest.raises(AssertionError):
@@ -605,6 +622,16 @@ async def test_at_the_end_of_the_grace_an_idle_association_is_released_and_a_bus
         async with asyncio.timeout(3):
             await stop
         assert sorted(scene.service.ended) == [(1, False), (2, False)]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_an_address_that_is_not_ours_is_one_clear_error(host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with Intake(
+            wire.config(dicom={"ae_title": "GATEWAY", "host": host, "port": 11112, "tls": "off"})
+        ):
+            pass
+    assert caught.value.code == "ADDRESS_UNUSABLE"
 
 
 async def test_a_port_in_use_is_one_clear_error() -> None:

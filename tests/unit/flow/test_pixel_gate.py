@@ -47,6 +47,24 @@ async def test_the_slice_with_text_is_named_by_its_place_along_the_axis() -> Non
     assert error.facts == {"places": 1, "read_on": "slice", "slice": 3}
 
 
+@pytest.mark.parametrize("is_text", [False, True])
+async def test_a_doubtful_tile_is_decided_by_its_whole_slice(is_text: bool) -> None:
+    stack = body(9, 256)
+    stack[6, 100:110, 100:140:4] = 3000
+    asked: list[tuple[int, int]] = []
+
+    def answer(picture: Grey) -> list[Place]:
+        asked.append(picture.shape)
+        if picture.shape != (256, 256):
+            return [Place(0, 0, 256, 80, 3, 0.9)]
+        return [PLACE] if is_text and (512, 520) in asked else []
+
+    async with stand(MadeReader(answer)) as it:
+        error = await it.held(series(stack))
+    assert (error is not None) is is_text
+    assert asked[asked.index((512, 520)) + 1] == (256, 256)
+
+
 async def test_slices_that_arrive_are_read_early() -> None:
     reader = MadeReader()
     async with stand(reader) as it:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gateway.pixels.candidates import Spot, sheets
-from gateway.pixels.findings import located
+from gateway.pixels.findings import doubtful, located
 from gateway.pixels.reader import Place
 from gateway.pixels.sight import Picture, Source
 
@@ -46,3 +46,17 @@ def test_a_place_between_the_tiles_belongs_to_the_nearest() -> None:
         assert finding.slice_index == slice_index
         assert 20 <= finding.left < finding.right <= 276
         assert 10 <= finding.top < finding.bottom <= 90
+
+
+def test_the_frame_of_a_tile_is_no_text_but_has_its_slice_read_again() -> None:
+    spots = [Spot(3, 10, 20, 90, 276, 50.0), Spot(5, 10, 20, 90, 276, 50.0)]
+    (sheet,) = sheets(spots, lambda index: BLACK)
+    picture = Picture(Source.SHEET, sheet.picture, sheet=sheet)
+    second = sheet.tiles[1]
+    frame = Place(second.left + 2, second.top, second.left + 250, second.top + 80, 3, 0.8)
+    line = Place(second.left + 2, second.top + 20, second.left + 250, second.top + 65, 3, 0.8)
+    assert located(picture, [frame]) == []
+    assert doubtful(picture, [frame, frame]) == [5]
+    assert len(located(picture, [frame, line])) == 1
+    assert doubtful(picture, [line]) == []
+    assert doubtful(Picture(Source.MEAN, BLACK), [frame]) == []
