@@ -184,7 +184,9 @@ def test_a_clerk_killed_alone_or_with_the_vault_loses_nothing(
         assert len(stopped.delivered()) == 1
     else:
         (passage,) = stopped.gateway.passages()
-        assert (passage["id"], passage["state"]) == (before, state.removeprefix("after "))
+        assert passage["id"] == before
+        # What waits for a receipt goes on as soon as a new clerk has given it.
+        assert passage["state"] in (state.removeprefix("after "), "delivered")
 
 
 def test_a_vault_killed_without_a_pacs_says_that_it_must_be_sent_again(stopped: Stopped) -> None:
