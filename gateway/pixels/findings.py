@@ -10,7 +10,6 @@ from gateway.pixels.candidates import Sheet, Tile
 from gateway.pixels.reader import Place
 from gateway.pixels.sight import Picture, Source
 
-
 FRAME: Final = 0.9
 """Of a tile's height: a place so high is the tile's frame and no line of text."""
 
