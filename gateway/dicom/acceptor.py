@@ -25,8 +25,9 @@ import structlog
 from gateway.config import TLS, Config
 from gateway.dicom.admission import Admission, Refusal, normal_address
 from gateway.dicom.alerts import AlertGate, AlertKind, SecurityAlert
-from gateway.dicom.connection import ARTIM_S, Connection
+from gateway.dicom.connection import Connection
 from gateway.dicom.contexts import Negotiated, SupportedContexts
+from gateway.dicom.deadlines import ARTIM_S
 from gateway.dicom.negotiation import AssociateRequest
 from gateway.dicom.storage import StorageService, StoreRequest
 from gateway.dicom.tls import ServerTLS, belongs_to

@@ -19,6 +19,7 @@ from gateway.dicom.alerts import AlertKind
 from gateway.dicom.association import Association
 from gateway.dicom.association_events import Answered, AssociateRequested, Ended, Outcome, StoreReceived
 from gateway.dicom.contexts import Negotiated
+from gateway.dicom.deadlines import Deadlines
 from gateway.dicom.dimse import Status
 from gateway.dicom.negotiation import AssociateRequest
 from gateway.dicom.state_machine import State
@@ -26,9 +27,6 @@ from gateway.dicom.storage import StorageService, StoreRequest
 from gateway.errors import IntakeError, Word
 from gateway.metrics import Metrics
 
-ARTIM_S: Final = 2.0
-"""How long a peer has to close the connection when the association is over (PS3.8 section 9.1.5)."""
-_RELEASE_S = 2.0  # for a peer to answer our A-RELEASE-RQ
 _READS_IN_A_ROW = 8
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _log = structlog.get_logger()
@@ -76,7 +74,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, desk: Desk, number: int, address: str, peer: socket.socket | None = None) -> None:
         self._desk = desk
-        self._limits = desk.limits
         self.number: Final = number
         self.address: Final = address
         self.source = ""
@@ -104,9 +101,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_lost = False
         self._is_reading = True
         self._peer_reads = True
-        self._phase: object = None
-        self._phase_since = self._window_since = self._loop.time()
-        self._window_bytes = 0
+        self._deadlines: Deadlines | None = None
 
     @property
     def is_associated(self) -> bool:
@@ -124,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
         if tls is not None:
             self.certificate = tls.getpeercert(binary_form=True)
             self._raw = None
-        self._phase_since = self._loop.time()
+        self._deadlines = Deadlines(self._desk.limits, self._loop.time())
         if self._is_lost:
             transport.abort()
 
@@ -321,41 +316,16 @@ class Connection(asyncio.BufferedProtocol):
     def check_time(self, now: float) -> None:
         """End what takes too long; called often, compared with the shortest deadline."""
         association = self.association
-        phase = (association.state, association.answered, association.in_message, association.is_storing)
-        if phase != self._phase:
-            self._phase = phase
-            self._phase_since = self._window_since = now
-            self._window_bytes = association.bytes_received
+        code = None if self._deadlines is None else self._deadlines.passed(association, now)
+        if code is None:
             return
-        elapsed = now - self._phase_since
-        match association.state:
-            case State.AWAITING_ASSOCIATE_RQ:
-                if elapsed > self._limits.associate_s:
-                    association.artim_expired("NOT_ASSOCIATED_IN_TIME")
-            case State.AWAITING_TRANSPORT_CLOSE:
-                if elapsed > ARTIM_S:
-                    association.artim_expired()
-                    self.drop()
-            case State.ESTABLISHED if association.in_message:
-                if elapsed > self._limits.message_s:
-                    association.abort("MESSAGE_TOO_LONG_UNDER_WAY")
-                elif self._is_too_slow(now):
-                    association.abort("TOO_SLOW")
-            case State.ESTABLISHED:
-                if elapsed > self._limits.idle_s and not association.is_storing:
-                    association.abort("IDLE")
-            case State.AWAITING_RELEASE_RP | State.COLLISION_AWAITING_RELEASE_RP:
-                if elapsed > _RELEASE_S:
-                    association.abort("IDLE")
+        if association.state in (State.AWAITING_ASSOCIATE_RQ, State.AWAITING_TRANSPORT_CLOSE):
+            association.artim_expired(code)
+        else:
+            association.abort(code)
         self._follow()
-
-    def _is_too_slow(self, now: float) -> bool:
-        window_s = now - self._window_since
-        if window_s < self._limits.rate_window_s:
-            return False
-        received = self.association.bytes_received - self._window_bytes
-        self._window_since, self._window_bytes = now, self.association.bytes_received
-        return received < self._limits.min_bytes_per_s * window_s
+        if code == "NOT_CLOSED_IN_TIME":
+            self.drop()
 
     def stop(self) -> None:
         """End the association: release it where it is idle, else abort it."""

@@ -10,8 +10,9 @@ import structlog
 from gateway.config import Limits
 from gateway.dicom.admission import Refusal
 from gateway.dicom.alerts import AlertKind
-from gateway.dicom.connection import ARTIM_S, Connection
+from gateway.dicom.connection import Connection
 from gateway.dicom.contexts import Negotiated, SupportedContexts
+from gateway.dicom.deadlines import ARTIM_S
 from gateway.dicom.negotiation import AssociateRequest, Rejection
 from gateway.dicom.storage import StoreRequest
 from gateway.errors import IntakeError
