@@ -203,6 +203,7 @@ class Clerk:
         self._ledger.write(self._backlog)
         last, head = self._backlog[-1], self._ledger.head
         self._backlog = []
+        self._report(None)  # before the receipt: who has a receipt may count on the disk
         self._send(Written(epoch=last.epoch, number=last.number, entries=head.entries, head=head.digest))
         self._collect_damage()
 
