@@ -66,7 +66,7 @@ CPU_THREADS: Final = 2
 """For what releases the GIL: codecs and pictures."""
 ASSOCIATIONS_GRACE_S: Final = 10.0
 """How long open associations may go on while the gateway drains."""
-LAG_EVERY_S: Final = 0.5
+LAG_EVERY_S: Final = 0.1
 
 
 def run_vault(config_path: Path, clerk_fd: int) -> int:
@@ -339,4 +339,4 @@ class Vault:
         while True:
             due = loop.time() + LAG_EVERY_S
             await asyncio.sleep(LAG_EVERY_S)
-            self._metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
+            self._metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
 
 
 class Metrics:
@@ -94,8 +95,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=r,
         )
-        self.event_loop_lag_seconds = Gauge(
-            "contourgate_event_loop_lag_seconds", "How late the event loop last was.", registry=r
+        self.event_loop_lag_seconds = Histogram(
+            "contourgate_event_loop_lag_seconds",
+            "How late the event loop was, asked ten times a second.",
+            buckets=_LAG_SECONDS,
+            registry=r,
         )
         self.lockdown = Gauge(
             "contourgate_lockdown",
