@@ -22,6 +22,9 @@ from gateway.errors import CATALOGUE
 
 _PATIENT_CODE: Final = re.compile(r"P-[0-9A-HJKMNP-TV-Z]{8}")
 """As `Pseudonyms.patient_code` makes them (Crockford's base 32)."""
+_MOMENT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+)
 
 
 class Kind(StrEnum):
@@ -106,6 +109,22 @@ class PatientCodeText:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionText:
+    """A `str` that has the form of a country's code of ISO 3166, or is `LOCAL`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.str_schema(strict=True, pattern="^([A-Z]{2}|LOCAL)$")
+
+
+@dataclass(frozen=True, slots=True)
+class MomentText:
+    """A `str` that is a time of RFC 3339, as somebody else wrote it: what they signed has to be rebuilt exactly."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.str_schema(strict=True, pattern=_MOMENT)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogued:
     """A `str` that is a code of `gateway.errors.CATALOGUE`."""
 
@@ -138,5 +157,8 @@ Signature = Annotated[str, Hexadecimal(128)]
 PatientCode = Annotated[str, PatientCodeText()]
 Code = Annotated[str, Catalogued()]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Region = Annotated[str, RegionText()]
+"""Where a contourer keeps everything; `LOCAL` is the gateway's own machine."""
+Moment = Annotated[str, MomentText()]
 UtcTime = Annotated[datetime, AfterValidator(_in_utc)]
 Address = Annotated[IPv4Address | IPv6Address, AfterValidator(_without_scope)]

@@ -1,7 +1,7 @@
 """The journal: what is needed to go on after a crash, and no more (faults 46, 56).
 
-It holds the records of the passages that have not ended. Those of ended ones are dropped when the file is rewritten,
-which it is by itself when most of it is of no more use.
+It holds the records of the passages that have not ended, and of those for which the contourer still owes a deletion
+receipt. The others are dropped when the file is rewritten, which it is by itself when most of it is of no more use.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.clerk.fields import Count, Hexadecimal
 from gateway.clerk.lines import LineFile, line_of, replace_file
 from gateway.clerk.records import (
+    Committed,
+    Deleted,
     InstancesCounted,
     LedgerFault,
     OfPassage,
@@ -169,7 +171,7 @@ class Journal:
         self._rewrite()
 
     def open_records(self) -> Iterator[PassageRecord]:
-        """The records of all passages that have not ended, a passage's in the order of writing."""
+        """The records of all passages that are still open, a passage's in the order of writing."""
         for records in self._passages.values():
             yield from records
 
@@ -186,11 +188,13 @@ class Journal:
             self._keep(entry.record)
 
     def _keep(self, record: PassageRecord) -> None:
+        if isinstance(record, Deleted) and record.passage not in self._passages:
+            return  # over already: nothing had been committed
         records = self._passages.setdefault(record.passage, [])
         if isinstance(record, InstancesCounted):
             records[:] = [other for other in records if not isinstance(other, InstancesCounted)]
         records.append(record)
-        if isinstance(record, StateChanged) and record.state in ENDS:
+        if _is_over(records):
             del self._passages[record.passage]
 
     def _size_in_use(self) -> int:
@@ -206,3 +210,11 @@ class Journal:
         renewed = LineFile(self._path)
         self._file.close()
         self._file = renewed
+
+
+def _is_over(records: Sequence[PassageRecord]) -> bool:
+    """Whether a passage has ended and no deletion receipt is owed for it."""
+    if not any(isinstance(record, StateChanged) and record.state in ENDS for record in records):
+        return False
+    of_the_key = [record for record in records if isinstance(record, Committed | Deleted)]
+    return not of_the_key or isinstance(of_the_key[-1], Deleted)

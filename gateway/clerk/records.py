@@ -18,24 +18,30 @@ from gateway.clerk.fields import (
     Count,
     DestinationName,
     Digest,
+    Hexadecimal,
     ModelName,
+    Moment,
     Names,
     PassageId,
     PatientCode,
     PersonName,
     ProfileName,
+    Region,
     Signature,
     UtcTime,
 )
+from gateway.cloud.statements import canonical
 from gateway.config import Protection
 from gateway.dicom.alerts import AlertKind
 from gateway.passage import State
 
 __all__ = [
     "Alerted",
+    "ClockJumped",
     "Committed",
     "Damaged",
     "Deed",
+    "Deleted",
     "Delivered",
     "InstancesCounted",
     "LedgerFault",
@@ -123,6 +129,44 @@ class Delivered(OfPassage):
     """Keyed digest of the SOPInstanceUID that was delivered."""
 
 
+class Deleted(OfPassage):
+    """The contourer has deleted everything of a passage (R7): its receipt, verified.
+
+    `statement` rebuilds exactly what the contourer signed, so that with its public key the signature is evidence that
+    anyone can check.
+    """
+
+    kind: Literal["deleted"] = "deleted"
+    deleted_at: Moment
+    parts: Count
+    """Uploaded parts that were deleted."""
+    is_in_time: bool
+    """Whether that was within 24 hours of the commit (R8)."""
+    cause: Literal["asked", "retention", "identifiers_found", "not_held"] | None = None
+    manifest: Digest | None = None
+    """None where nothing of it was ever committed, or known."""
+    region: Region | None = None
+    challenge: Annotated[str, Hexadecimal(32)] | None = None
+    """What we made up for this question."""
+    signature: Signature | None = None
+    """None at a contourer that cannot sign (DICOMweb)."""
+
+    def statement(self) -> bytes:
+        """What was signed, in canonical JSON."""
+        return canonical(
+            {
+                "kind": "deletion",
+                "passage": self.passage,
+                "cause": self.cause or "",
+                "deleted_at": self.deleted_at,
+                "parts": self.parts,
+                "manifest_sha256": self.manifest or "",
+                "region": self.region or "",
+                "challenge": self.challenge or "",
+            }
+        )
+
+
 class Alerted(_Record):
     """Somebody tried what is not allowed (R39)."""
 
@@ -151,6 +195,14 @@ class Stopped(_Record):
     kind: Literal["stopped"] = "stopped"
     was_drained: bool
     """Whether every passage had ended before."""
+
+
+class ClockJumped(_Record):
+    """The machine's clock was set: times before and after do not compare."""
+
+    kind: Literal["clock"] = "clock"
+    seconds: Annotated[int, Field(ge=-(2**53), le=2**53)]
+    """By how much; negative: backwards."""
 
 
 class Deed(StrEnum):
@@ -215,10 +267,10 @@ class Damaged(_Record):
     """How many entries the last signature covered."""
 
 
-PassageRecord = PassageOpened | InstancesCounted | StateChanged | Committed | Delivered
+PassageRecord = PassageOpened | InstancesCounted | StateChanged | Committed | Delivered | Deleted
 
 Record = Annotated[
-    PassageRecord | Alerted | Started | Stopped | PersonActed | LedgerSealed | Damaged,
+    PassageRecord | Alerted | Started | Stopped | ClockJumped | PersonActed | LedgerSealed | Damaged,
     Field(discriminator="kind"),
 ]
 

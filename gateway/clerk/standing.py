@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gateway.clerk.records import (
     Committed,
+    Deleted,
     Delivered,
     InstancesCounted,
     OfPassage,
@@ -15,12 +16,12 @@ from gateway.clerk.records import (
     Record,
     StateChanged,
 )
-from gateway.passage import State
+from gateway.passage import ENDS, State
 
 
 @dataclass(slots=True)
 class OpenPassage:
-    """A passage that had not ended."""
+    """A passage that had not ended, or for which the contourer owes a deletion receipt."""
 
     id: str
     state: State
@@ -35,6 +36,18 @@ class OpenPassage:
     committed: Committed | None = None
     """With it the passage can be joined at the contourer."""
     delivered: list[Delivered] = field(default_factory=list)
+    deleted: Deleted | None = None
+    """The contourer's receipt for what was committed last."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing but the deletion at the contourer is open."""
+        return self.state in ENDS
+
+    @property
+    def is_owed_a_receipt(self) -> bool:
+        """Whether the contourer was given the key and has not said yet that it deleted everything."""
+        return self.committed is not None and self.deleted is None
 
 
 def open_passages(records: Iterable[Record]) -> Sequence[OpenPassage]:
@@ -43,7 +56,7 @@ def open_passages(records: Iterable[Record]) -> Sequence[OpenPassage]:
     Parameters
     ----------
     records : iterable of Record
-        Of passages that have not ended, each passage's in the order of writing.
+        Of passages that are still open, each passage's in the order of writing.
 
     Returns
     -------
@@ -64,7 +77,9 @@ def open_passages(records: Iterable[Record]) -> Sequence[OpenPassage]:
         elif isinstance(record, InstancesCounted):
             passage.received = record.received
         elif isinstance(record, Committed):
-            passage.committed = record
+            passage.committed, passage.deleted = record, None
+        elif isinstance(record, Deleted):
+            passage.deleted = record
         elif isinstance(record, Delivered):
             passage.delivered.append(record)
     return tuple(passages.values())

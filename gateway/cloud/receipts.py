@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
-from typing import Final
+import time
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from gateway.cloud.contourer import Receipt
 from gateway.cloud.protocol import DAY_S, ContourerIdentity
-from gateway.cloud.statements import EnvelopeError, checked_statement
+from gateway.cloud.statements import EnvelopeError, canonical, checked_statement
 from gateway.errors import ContourerRefused
 
-__all__ = ["Deletions", "receipt_of", "signed_answer"]
+__all__ = ["Deletions", "receipt_of", "signed_answer", "since_boot"]
+
+_FIELDS: Final = frozenset(
+    {"kind", "passage", "cause", "deleted_at", "parts", "manifest_sha256", "region", "challenge"}
+)
+"""Of a receipt: exactly these, so that it can be rebuilt from typed fields and holds no text of anybody's."""
+_CAUSES: Final = frozenset({"asked", "retention", "identifiers_found", "not_held"})
+
+
+def since_boot() -> float:
+    """Seconds, monotonic, also while the machine sleeps: no change of the clock moves a limit."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def signed_answer(body: bytes) -> tuple[bytes, bytes]:
@@ -67,13 +79,21 @@ def receipt_of(
         )
         deleted_at, parts, manifest = said.get("deleted_at"), said.get("parts"), said.get("manifest_sha256")
         is_ours = manifests is None or manifest in manifests
-        if not (isinstance(deleted_at, str) and type(parts) is int and is_ours):
+        if not (isinstance(deleted_at, str) and type(parts) is int and parts >= 0 and is_ours):
             raise EnvelopeError("the receipt lacks a field")
+        if said.keys() != _FIELDS or said["cause"] not in _CAUSES or canonical(said) != statement:
+            raise EnvelopeError("the receipt is not in the form of the protocol")
         if datetime.fromisoformat(deleted_at).tzinfo is None:
             raise EnvelopeError("a time without its zone")
     except (EnvelopeError, ValueError):
         raise ContourerRefused("RECEIPT_INVALID") from None
     return Receipt(passage_id, deleted_at, parts, signature, statement)
+
+
+class _Owed(NamedTuple):
+    committed: datetime
+    due_s: float
+    """On the monotonic clock."""
 
 
 class Deletions:
@@ -83,13 +103,16 @@ class Deletions:
     ----------
     limit_s : float
         After the commit, by when the contourer must have deleted.
+    clock : callable
+        Seconds, monotonic.
     """
 
-    def __init__(self, limit_s: float = DAY_S) -> None:
-        self._limit: Final = timedelta(seconds=limit_s)
-        self._owed: dict[str, datetime] = {}
+    def __init__(self, limit_s: float = DAY_S, clock: Callable[[], float] = since_boot) -> None:
+        self._limit_s: Final = limit_s
+        self._clock = clock
+        self._owed: dict[str, _Owed] = {}
 
-    def committed(self, passage_id: str, at: datetime) -> None:
+    def committed(self, passage_id: str, at: datetime, *, age_s: float = 0.0) -> None:
         """From here on a receipt is owed.
 
         Parameters
@@ -97,15 +120,24 @@ class Deletions:
         passage_id : str
         at : datetime
             Aware.
+        age_s : float
+            How long ago that was, as far as a restarted gateway can tell; a clock that was set back makes nothing
+            younger than now.
         """
-        self._owed.setdefault(passage_id, at)
+        self._owed.setdefault(passage_id, _Owed(at, self._clock() + self._limit_s - max(0.0, age_s)))
+
+    def is_owed(self, passage_id: str) -> bool:
+        """Whether a passage's receipt is still to come."""
+        return passage_id in self._owed
 
     def received(self, receipt: Receipt) -> bool:
-        """Take a verified receipt; whether it says that the deletion was in time."""
-        committed = self._owed.pop(receipt.passage_id, None)
-        return committed is None or datetime.fromisoformat(receipt.deleted_at) - committed <= self._limit
+        """Take a verified receipt; whether the deletion was in time: the receipt is here, or says so."""
+        owed = self._owed.pop(receipt.passage_id, None)
+        if owed is None or self._clock() <= owed.due_s:
+            return True
+        return datetime.fromisoformat(receipt.deleted_at) - owed.committed <= timedelta(seconds=self._limit_s)
 
-    def overdue(self, now: datetime | None = None) -> tuple[str, ...]:
+    def overdue(self) -> tuple[str, ...]:
         """The passages whose receipt should be here: each is an alarm."""
-        now = now or datetime.now(UTC)
-        return tuple(passage for passage, committed in self._owed.items() if now - committed > self._limit)
+        now = self._clock()
+        return tuple(passage for passage, owed in self._owed.items() if now > owed.due_s)

@@ -8,7 +8,6 @@ or at once when identifiers were found (R9). Every deletion leaves a signed rece
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from gateway.cloud.envelope import Manifest, is_passage_id
 from gateway.cloud.protocol import Announcement, Reason, Stage
+from gateway.cloud.receipts import since_boot
 from gateway.cloud.statements import signed_statement
 from gateway.contourer.records import Recorder, moment
 from gateway.contourer.refusal import Refusal
@@ -30,11 +30,6 @@ Cause = Literal["asked", "retention", "identifiers_found", "not_held"]
 _RECEIPTS_KEPT: Final = 10_000
 _LOOK_S: Final = 30.0
 """How often the end of retention is looked for at least: an alarm clock does not run while a machine sleeps."""
-
-
-def since_boot() -> float:
-    """Seconds since the machine started, sleep included; not moved by a change of the wall clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

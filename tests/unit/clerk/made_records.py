@@ -6,9 +6,11 @@ from gateway.clerk.fields import Names
 from gateway.clerk.journal import Entry
 from gateway.clerk.records import (
     Alerted,
+    ClockJumped,
     Committed,
     Damaged,
     Deed,
+    Deleted,
     Delivered,
     InstancesCounted,
     LedgerFault,
@@ -75,12 +77,29 @@ def delivered(number: int) -> Delivered:
     return Delivered(at=NOON, passage=passage_id(number), destination="tps", sop_instance="4" * 64)
 
 
+def deleted(number: int) -> Deleted:
+    return Deleted(
+        at=NOON,
+        passage=passage_id(number),
+        deleted_at="2026-03-01T12:00:00.000Z",
+        parts=90,
+        is_in_time=True,
+        cause="asked",
+        manifest="3" * 64,
+        region="DE",
+        challenge="8" * 32,
+        signature="9" * 128,
+    )
+
+
 ONE_OF_EACH: tuple[Record, ...] = (
     opened(1),
     counted(1, 17),
     moved(1, State.HELD, "SLICE_MISSING"),
     committed(1),
     delivered(1),
+    deleted(1),
+    ClockJumped(at=NOON, seconds=-86400),
     Alerted.model_validate(
         {"at": NOON, "alert": AlertKind.NOT_DICOM, "count": 3, "address": "192.0.2.7", "source": "CTSIM"},
         strict=False,

@@ -13,11 +13,19 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.clerk import wire
-from gateway.clerk.fields import Catalogued, Configured, Digest, Hexadecimal, PatientCodeText
+from gateway.clerk.fields import (
+    Catalogued,
+    Configured,
+    Digest,
+    Hexadecimal,
+    MomentText,
+    PatientCodeText,
+    RegionText,
+)
 from gateway.clerk.records import Record, read_record, write_record
 from tests.unit.clerk.made_records import NAMES, NOON, ONE_OF_EACH
 
-CLOSED_TEXTS = (Configured, Hexadecimal, PatientCodeText, Catalogued)
+CLOSED_TEXTS = (Configured, Hexadecimal, PatientCodeText, Catalogued, MomentText, RegionText)
 
 
 def free_fields(model: type[BaseModel]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tests.unit.clerk.made_records import (
     ONE_OF_EACH,
     committed,
     counted,
+    deleted,
     delivered,
     entries,
     moved,
@@ -66,6 +67,27 @@ def test_what_is_sent_again_is_not_written_again(tmp_path: Path) -> None:
     journal.write(entries(moved(1, State.CHECKED), first=1, epoch="cd" * 8))  # another life of the vault
     assert _records(journal)[-1] == moved(1, State.CHECKED)
     journal.close()
+
+
+def test_what_ended_is_kept_for_as_long_as_a_deletion_receipt_is_owed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write(entries(opened(1), committed(1), moved(1, State.DELIVERED)))
+    assert _records(journal) == [opened(1), committed(1), moved(1, State.DELIVERED)]
+    journal.close()
+    again = Journal(tmp_path)
+    again.write(entries(deleted(1), first=4))
+    assert _records(again) == []
+    again.close()
+
+
+def test_a_receipt_for_what_is_over_opens_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write(entries(opened(1), moved(1, State.FAILED, "NO_RULE"), deleted(1)))
+    assert _records(journal) == []
+    journal.close()
+    again = Journal(tmp_path)
+    assert _records(again) == []
+    again.close()
 
 
 def test_evidence_alone_is_not_journalled(tmp_path: Path) -> None:

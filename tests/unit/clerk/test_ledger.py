@@ -97,6 +97,8 @@ def test_only_evidence_is_written_and_every_kind_of_it(tmp_path: Path) -> None:
         "state",
         "committed",
         "delivered",
+        "deleted",
+        "clock",
         "alert",
         "started",
         "stopped",

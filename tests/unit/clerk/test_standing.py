@@ -2,7 +2,7 @@
 
 from gateway.clerk.standing import open_passages
 from gateway.passage import State
-from tests.unit.clerk.made_records import committed, counted, delivered, moved, opened, passage_id
+from tests.unit.clerk.made_records import committed, counted, deleted, delivered, moved, opened, passage_id
 
 
 def test_the_last_of_each_kind_counts() -> None:
@@ -29,3 +29,19 @@ def test_the_last_of_each_kind_counts() -> None:
 def test_without_its_opening_it_still_stands() -> None:
     (passage,) = open_passages([moved(1, State.SEALED)])
     assert (passage.opened, passage.state) == (None, State.SEALED)
+
+
+def test_a_receipt_is_owed_for_what_was_committed_last() -> None:
+    for records, is_owed in (
+        ([opened(1)], False),
+        ([opened(1), committed(1)], True),
+        ([opened(1), committed(1), deleted(1)], False),
+        ([opened(1), committed(1), deleted(1), committed(1)], True),
+        ([opened(1), deleted(1)], False),
+    ):
+        (passage,) = open_passages(records)
+        assert passage.is_owed_a_receipt is is_owed
+        assert not passage.has_ended
+    (ended,) = open_passages([opened(1), committed(1), moved(1, State.DELIVERED)])
+    assert ended.has_ended
+    assert ended.is_owed_a_receipt
