@@ -3,6 +3,8 @@
 # make test     every test but the benchmarks
 # make check    format, lint, types
 # make bench    the benchmarks
+# make soak     a gateway under mixed senders and intruders (MINUTES=2, SEED=1): nothing may be lost
+# make fuzz     strange bytes at what reads them, guided by coverage (MINUTES=5)
 # make lock     renew the lock files in deploy/
 # make clean    remove what these targets made
 
@@ -15,12 +17,13 @@ BENCHES ?= intake passage deid score codec pixels delivery restore
 # The stamp carries the digest of what it was installed from: nothing is installed again until that changes.
 digest = $(firstword $(shell cat $(1) | sha256sum))
 INSTALLED := $(VENV)/.installed-$(call digest,deploy/requirements.lock pyproject.toml)
+FUZZ_INSTALLED := $(VENV)/.fuzz-installed-$(call digest,deploy/requirements-fuzz.lock)
 BENCH_INSTALLED := $(VENV)/.bench-installed-$(call digest,deploy/requirements-bench.lock)
 
 DEMO_PEERS := dicom3tools
 PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools plastimatch libgdcm-tools strace fatrace chromium chromium-driver
 
-.PHONY: setup demo run test check bench lock clean peers
+.PHONY: setup demo run test check bench soak fuzz lock clean peers
 
 setup: $(INSTALLED)
 
@@ -37,6 +40,10 @@ $(INSTALLED): $(BIN)/python
 $(BENCH_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements-bench.lock
 	@rm -f $(VENV)/.bench-installed-* && touch $@
+
+$(FUZZ_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements-fuzz.lock
+	@rm -f $(VENV)/.fuzz-installed-* && touch $@
 
 peers:
 	@deploy/install-peers $(PEERS)
@@ -58,6 +65,12 @@ check: setup
 
 bench: $(BENCH_INSTALLED) peers
 	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench; done
+
+soak: setup peers
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),2) --seed $(or $(SEED),1)
+
+fuzz: $(FUZZ_INSTALLED)
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5)
 
 lock: setup
 	deploy/renew-locks $(BIN)/python

@@ -201,6 +201,7 @@ def test_a_lock_pins_each_package_with_hashes_and_no_address(lock: Path) -> None
         ("requirements.lock", ("test",)),
         ("requirements-runtime.lock", ()),
         ("requirements-bench.lock", ("bench",)),
+        ("requirements-fuzz.lock", ("fuzz",)),
     ],
 )
 def test_a_lock_has_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:

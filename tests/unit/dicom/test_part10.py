@@ -30,3 +30,14 @@ def test_other_bytes_are_refused(octets: bytes) -> None:
     for stream in (octets, bytes(128) + b"DICM" + octets):
         with pytest.raises(ValueError, match=r"Part 10|UID"):
             Part10.of(stream)
+
+
+def test_a_stream_that_is_cut_off_anywhere_before_its_uids_is_refused() -> None:
+    whole = toy.part10(toy.Toy(1).structure_set())
+    for stop in range(132, 700):
+        try:
+            Part10.of(whole[:stop])
+        except ValueError:
+            continue
+        break
+    assert stop > 400
