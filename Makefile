@@ -5,6 +5,7 @@
 # make bench    the benchmarks
 # make soak     a gateway under mixed senders and intruders (MINUTES=2, SEED=1): nothing may be lost
 # make fuzz     strange bytes at what reads them, guided by coverage (MINUTES=5)
+# make chaos    a randomised run in which everything is killed, drawn from SEED, for MINUTES
 # make lock     renew the lock files in deploy/
 # make clean    remove what these targets made
 
@@ -12,6 +13,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/gateway.yaml
+SEED ?= 1
+MINUTES ?= 10
 BENCHES ?= intake passage deid score codec pixels delivery restore
 
 # The stamp carries the digest of what it was installed from: nothing is installed again until that changes.
@@ -23,7 +26,7 @@ BENCH_INSTALLED := $(VENV)/.bench-installed-$(call digest,deploy/requirements-be
 DEMO_PEERS := dicom3tools
 PEERS := dcmtk orthanc orthanc-dicomweb dicom3tools plastimatch libgdcm-tools strace fatrace chromium chromium-driver
 
-.PHONY: setup demo run test check bench soak fuzz lock clean peers
+.PHONY: setup demo run test check bench chaos soak fuzz lock clean peers
 
 setup: $(INSTALLED)
 
@@ -71,6 +74,9 @@ soak: setup peers
 
 fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5)
+
+chaos: setup peers
+	@$(BIN)/python -m tests.chaos $(SEED) $(MINUTES)
 
 lock: setup
 	deploy/renew-locks $(BIN)/python

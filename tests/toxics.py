@@ -25,7 +25,8 @@ class Toxics:
     reset_after: int | None = None
     """Upstream bytes of a connection after which it is reset (RST) at both ends."""
     black_hole: bool = False
-    """Accept and swallow: nothing is passed on, nothing is closed."""
+    """Accept and swallow: nothing is passed on, nothing is closed. A connection that lost bytes so stays dead, because
+    TCP never goes on behind a gap."""
     corrupt_after: int | None = None
     """Flip a bit in the chunk that reaches this many bytes of a connection, once; see `corrupt_downstream`."""
     corrupt_downstream: bool = False
@@ -107,10 +108,11 @@ async def _relay(
         _reset(writer)
         return
     proxy._writers.add(there_writer)
+    dead = asyncio.Event()
     try:
         await asyncio.gather(
-            _pump(proxy, reader, there_writer, writer, is_upstream=True),
-            _pump(proxy, there_reader, writer, there_writer, is_upstream=False),
+            _pump(proxy, reader, there_writer, writer, dead, is_upstream=True),
+            _pump(proxy, there_reader, writer, there_writer, dead, is_upstream=False),
         )
     except OSError:
         pass
@@ -125,9 +127,11 @@ async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     back: asyncio.StreamWriter,
+    dead: asyncio.Event,
     *,
     is_upstream: bool,
 ) -> None:
+    """Pass on one direction until its end; `dead` is the connection's, both directions see it."""
     passed = 0
     while chunk := await reader.read(16 * 1024):
         toxics = proxy.toxics
@@ -139,10 +143,12 @@ async def _pump(
         if toxics.bytes_per_s is not None:
             await asyncio.sleep(len(chunk) / toxics.bytes_per_s)
         if proxy.toxics.black_hole:
-            continue
-        if toxics.half_open and is_upstream:
+            dead.set()
+        elif toxics.half_open and is_upstream and not dead.is_set():
+            dead.set()
             writer.transport.abort()
-            await asyncio.Event().wait()
+        if dead.is_set():
+            continue
         limit = toxics.reset_after
         if is_upstream and limit is not None and passed >= limit and toxics.spend():
             _reset(writer)
@@ -157,7 +163,7 @@ async def _pump(
         writer.write(chunk)
         await writer.drain()
     with contextlib.suppress(OSError):
-        if writer.can_write_eof():
+        if writer.can_write_eof() and not dead.is_set():
             writer.write_eof()
 
 
