@@ -5,7 +5,7 @@
 # make bench    the benchmarks
 # make soak     a gateway under mixed senders and intruders (MINUTES=2, SEED=1): nothing may be lost
 # make fuzz     strange bytes at what reads them, guided by coverage (MINUTES=5)
-# make chaos    a randomised run in which everything is killed, drawn from SEED, for MINUTES
+# make chaos    a randomised run in which everything is killed, drawn from a seed (MINUTES=10, SEED=1)
 # make lock     renew the lock files in deploy/
 # make clean    remove what these targets made
 
@@ -13,8 +13,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/gateway.yaml
-SEED ?= 1
-MINUTES ?= 10
 BENCHES ?= intake passage deid score codec pixels delivery restore
 
 # The stamp carries the digest of what it was installed from: nothing is installed again until that changes.
@@ -76,7 +74,7 @@ fuzz: $(FUZZ_INSTALLED)
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5)
 
 chaos: setup peers
-	@$(BIN)/python -m tests.chaos $(SEED) $(MINUTES)
+	@$(BIN)/python -m tests.chaos $(or $(SEED),1) $(or $(MINUTES),10)
 
 lock: setup
 	deploy/renew-locks $(BIN)/python
