@@ -53,7 +53,7 @@ def _meta(view: memoryview) -> tuple[str, int]:
     if bytes(view[128:_META_START]) != b"DICM":
         raise ValueError("not a Part 10 stream")
     at, syntax = _META_START, ""
-    while view[at : at + 2] == b"\x02\x00":
+    while bytes(view[at : at + 2]) == b"\x02\x00":
         tag, start, at = _element(view, at, implicit=False)
         if tag == _TRANSFER_SYNTAX_UID:
             syntax = _text(view[start:at])
