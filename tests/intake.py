@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
+from typing import Self
 
 from gateway.config import Config
 from gateway.dicom.acceptor import Acceptor, SecurityAlert, StoreRequest
@@ -58,7 +59,7 @@ class Intake:
         self.alerts: list[SecurityAlert] = []
         self.acceptor = Acceptor(config, self.service, self.metrics, self.alerts.append)
 
-    async def __aenter__(self) -> Intake:
+    async def __aenter__(self) -> Self:
         await self.acceptor.start()
         return self
 
