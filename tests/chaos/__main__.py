@@ -21,8 +21,10 @@ from tests.chaos.plan import Fault, Plan, Sending
 from tests.chaos.senders import Senders
 from tests.chaos.world import World, world
 
-SETTLES_S = 300.0
+SETTLES_S = 900.0
 """How long everything may take to come to its end when nothing is wrong any more."""
+STANDS_S = 200.0
+"""How long nothing at all may move meanwhile: longer than the longest pause before another try."""
 LOOKS_EVERY_S = 5.0
 """How often a person looks at the console."""
 SEND_AGAIN = ("SEND_AGAIN", "INCOMPLETE")
@@ -99,18 +101,17 @@ class Run:
     async def _settled(self, there: World, senders: Senders) -> bool:
         """Wait until nothing moves any more, for as long as that may take."""
         end = time.monotonic() + SETTLES_S
-        quiet_since: float | None = None
-        while time.monotonic() < end:
+        before, changed_at = "", time.monotonic()
+        while time.monotonic() < min(end, changed_at + STANDS_S):
             passages = await there.passages()
-            moves = passages is None or any(one.is_busy for one in senders.sent)
+            is_settled = passages is not None and not any(one.is_busy for one in senders.sent)
             for passage in passages or ():
                 is_asked = passage["state"] == "held" and passage["reason"]["code"] not in SEND_AGAIN
-                moves |= not (is_asked or passage["state"] in ENDED)
-            if moves:
-                quiet_since = None
-            elif quiet_since is None:
-                quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since > 2 * LOOKS_EVERY_S:
+                is_settled &= is_asked or passage["state"] in ENDED
+            now = str([(passage["id"], passage["state"]) for passage in passages or ()])
+            if now != before:
+                before, changed_at = now, time.monotonic()
+            elif is_settled and time.monotonic() - changed_at > 2 * LOOKS_EVERY_S:
                 return True
             await asyncio.sleep(1)
         return False
