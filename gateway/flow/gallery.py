@@ -62,9 +62,10 @@ class Gallery:
             if watcher.full():  # a slow watcher loses the oldest change, never the newest
                 watcher.get_nowait()
             watcher.put_nowait(series.passage)
-        ended = [s for s in self._series.values() if s.passage.has_ended]
-        for series_ in ended[: max(0, len(ended) - KEPT_ENDED)]:
-            del self._series[series_.passage.id]
+        if series.passage.has_ended:  # not for each slice: looking through all of them takes a while
+            ended = [s for s in self._series.values() if s.passage.has_ended]
+            for series_ in ended[: max(0, len(ended) - KEPT_ENDED)]:
+                del self._series[series_.passage.id]
 
     def passages(self) -> Sequence[Passage]:
         """Those in memory, newest first."""
