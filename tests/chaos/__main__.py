@@ -45,7 +45,10 @@ class Run:
 
     async def __call__(self) -> Account:
         """Do what was planned, wait until it has settled, and count."""
-        async with world(self._folder) as there, asyncio.TaskGroup() as group:
+        async with (
+            world(self._folder, reads_text=self._plan.reads_text) as there,
+            asyncio.TaskGroup() as group,
+        ):
             self._began = time.monotonic()
             senders = Senders(self._folder / "images", there.links["intake"].port, there.pacs)
             self._pseudonyms = {one.study.number: there.pseudonym(one.study) for one in self._plan.sendings}
@@ -125,7 +128,6 @@ def main() -> int:
     folder = Path(sys.argv[3] if len(sys.argv) > 3 else tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     plan = Plan.drawn(seed, minutes)
-    print(f"seed {seed}: {len(plan.sendings)} studies and {len(plan.faults)} faults in {minutes:g} minutes")
     print(f"{plan}\n\nin {folder}", flush=True)
     began = time.monotonic()
     told = asyncio.run(Run(plan, folder)())

@@ -66,6 +66,9 @@ class Plan:
 
     seed: int
     seconds: float
+    reads_text: bool
+    """Whether text is looked for in the pixels: by far the most work, so that half of the seeds go without and push
+    more through everything else."""
     sendings: tuple[Sending, ...]
     faults: tuple[Fault, ...]
 
@@ -80,11 +83,13 @@ class Plan:
         )
         chance = random.Random(f"faults {seed}")
         faults = tuple(_fault(chance, at_s) for at_s in _times(chance, seconds, FAULT_EVERY_S))
-        return cls(seed, seconds, sendings, faults)
+        return cls(seed, seconds, random.Random(f"text {seed}").random() < 0.5, sendings, faults)
 
     def __str__(self) -> str:
         steps: list[Sending | Fault] = [*self.sendings, *self.faults]
-        return "\n".join(str(step) for step in sorted(steps, key=lambda step: step.at_s))
+        counts = f"{len(self.sendings)} studies, {len(self.faults)} faults, {self.seconds / 60:g} minutes"
+        told = f"seed {self.seed}: {counts}, text in pixels is {'' if self.reads_text else 'not '}looked for"
+        return "\n".join([told, *map(str, sorted(steps, key=lambda step: step.at_s))])
 
 
 def _times(chance: random.Random, seconds: float, every_s: float) -> Iterator[float]:

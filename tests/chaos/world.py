@@ -28,6 +28,10 @@ CHANGES = {
     "passage": {"quiet_time_s": 1.0, "deadline_s": 1800, "review_s": 0},
     "limits": {"associate_s": 5, "idle_s": 15, "message_s": 60},
 }
+PROFILE = """name: without-text
+extends: contouring-ct
+text_gate: false
+"""
 
 
 @dataclass
@@ -141,8 +145,9 @@ def _toxics(fault: Fault) -> Toxics:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, *, reads_text: bool = True) -> AsyncIterator[World]:
     """Start everything; at the end nothing is left."""
+    (folder / "profile.yaml").write_text(PROFILE)
     ports = dict(zip(("tps", "contourer", "pacs"), free_ports(3), strict=True))
     async with contextlib.AsyncExitStack() as stack:
 
@@ -162,6 +167,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
                 *({"ae_title": name, "addresses": ["127.0.0.1"]} for name in ("CONSOLE1", "CONSOLE2")),
             ],
             "contourer": contourer.configuration(links["contourer"].port),
+            "deid": {} if reads_text else {"profiles": [str(folder / "profile.yaml")]},
         }
         gateway = Gateway(folder, changes, tps=links["tps"].port)
         links["intake"] = await link(gateway.port)
