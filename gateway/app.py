@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -64,6 +65,8 @@ _log = structlog.get_logger()
 
 CPU_THREADS: Final = 2
 """For what releases the GIL: codecs and pictures."""
+SWITCH_EVERY_S: Final = 0.0005
+"""How long a thread of the pool may keep the interpreter from the event loop; Python's own 5 ms are ten slices' time."""
 ASSOCIATIONS_GRACE_S: Final = 10.0
 """How long open associations may go on while the gateway drains."""
 LAG_EVERY_S: Final = 0.1
@@ -91,6 +94,7 @@ def run_vault(config_path: Path, clerk_fd: int) -> int:
     config = load(config_path)
     names = Names.of(config, profiles=frozenset())
     logs.configure(config.log.level, names.ae_title | names.destination | names.model)
+    sys.setswitchinterval(SWITCH_EVERY_S)
     # Before the first thread: what a thread has done already, the kernel does not take back.
     lockdown = lock_down(config.lockdown.waivers)
     vault = Vault(

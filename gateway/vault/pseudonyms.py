@@ -37,12 +37,13 @@ class Pseudonyms:
         What the pseudonyms are bound to; see `scope_of`.
     """
 
-    __slots__ = ("_code_key", "_originals", "_uid_key", "_uids")
+    __slots__ = ("_code_mac", "_codes", "_originals", "_uid_mac", "_uids")
 
     def __init__(self, key: ClinicKey, scope: bytes) -> None:
-        self._uid_key = key.derive(b"pseudonymous uid", scope)
-        self._code_key = key.derive(b"patient code", scope)
+        self._uid_mac: hmac.HMAC | None = _keyed(key.derive(b"pseudonymous uid", scope))
+        self._code_mac: hmac.HMAC | None = _keyed(key.derive(b"patient code", scope))
         self._uids: dict[str, str] = {}
+        self._codes: dict[bytes, str] = {}
         self._originals: dict[str, str] = {}
 
     def uid(self, original: bytes | str) -> str:
@@ -59,8 +60,7 @@ class Pseudonyms:
         if pseudonym is None:
             if not original:
                 raise ValueError("an empty UID has no pseudonym")
-            self._check_not_wiped()
-            number = int.from_bytes(hmac.digest(self._uid_key, original.encode("ascii"), "sha256")[:16])
+            number = int.from_bytes(_digest(self._uid_mac, original.encode("ascii"))[:16])
             pseudonym = f"2.25.{number & ~_UUID_FIXED_MASK | _UUID_FIXED_BITS}"
             self._uids[original] = pseudonym
             self._originals[pseudonym] = original
@@ -74,10 +74,12 @@ class Pseudonyms:
         patient : bytes
             What tells the patient from every other: see `subject_of`.
         """
-        self._check_not_wiped()
-        number = int.from_bytes(hmac.digest(self._code_key, patient, "sha256")[:8])
-        digits = (_CODE_ALPHABET[number >> 5 * i & 31] for i in range(_CODE_DIGITS))
-        return "P-" + "".join(digits)
+        code = self._codes.get(patient)
+        if code is None:
+            number = int.from_bytes(_digest(self._code_mac, patient)[:8])
+            code = "P-" + "".join(_CODE_ALPHABET[number >> 5 * i & 31] for i in range(_CODE_DIGITS))
+            self._codes[patient] = code
+        return code
 
     @property
     def originals(self) -> Mapping[str, str]:
@@ -86,16 +88,26 @@ class Pseudonyms:
 
     def wipe(self) -> None:
         """Forget the originals and the keys; no pseudonym can be computed after it."""
-        self._uid_key = self._code_key = b""
+        self._uid_mac = self._code_mac = None
         self._uids = {}
+        self._codes = {}
         self._originals = {}
-
-    def _check_not_wiped(self) -> None:
-        if not self._uid_key:
-            raise RuntimeError("the pseudonyms were wiped")
 
     def __repr__(self) -> str:
         return f"<Pseudonyms of {len(self._uids)} UIDs>"
+
+
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
+
+
+def _digest(mac: hmac.HMAC | None, message: bytes) -> bytes:
+    """HMAC-SHA256, without giving up the interpreter for a microsecond's work, as `hmac.digest` does."""
+    if mac is None:
+        raise RuntimeError("the pseudonyms were wiped")
+    own = mac.copy()
+    own.update(message)
+    return own.digest()
 
 
 def subject_of(instance: Instance) -> bytes:
