@@ -46,6 +46,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
     "ledger": Entry("gateway.clerk.commands:ledger", "Verify the audit ledger."),
     "doctor": Entry("gateway.commands.doctor:doctor", "Say whether this machine can carry the gateway."),
+    "support": Entry(
+        "gateway.commands.support:support", "Gather what helps to find a fault, without any identity."
+    ),
     "explain": Entry("gateway.commands.explain:explain", "Say what an error code means and what to do."),
     "echo": Entry("gateway.commands.peers:echo", "Ask a DICOM peer for an answer (C-ECHO)."),
     "send": Entry(
