@@ -39,18 +39,24 @@ def stroke_cells(values: Values, window: Window) -> Cells:
     """
     columns = values.shape[1]
     low, high = _bounds(values, window)
-    seen = np.clip(values[::_ROW_STEP], low, high).astype(np.int32 if high - low > 32767 else np.int16)
+    seen = np.clip(values[::_ROW_STEP], low, high).astype(
+        np.int32 if high - low > 32767 else np.int16, copy=False
+    )
     least = max(1, round((high - low) * CONTRAST))
-    strokes = np.zeros(seen.shape, dtype=bool)
+    in_cell = CELL_ROWS // _ROW_STEP
+    cells_down = -(-seen.shape[0] // in_cell)
+    strokes = np.zeros((cells_down * in_cell, columns), dtype=np.uint8)
     for reach in REACHES:
         if columns <= 2 * reach:
             continue
         left, middle, right = seen[:, : -2 * reach], seen[:, reach:-reach], seen[:, 2 * reach :]
-        found = strokes[:, reach:-reach]
-        found |= middle - np.maximum(left, right) > least
-        found |= np.minimum(left, right) - middle > least
-    down, across = _sums(seen.shape[0], columns)
-    cells: Cells = down @ strokes.astype(np.float32) @ across
+        found = strokes[: seen.shape[0], reach:-reach].view(bool)
+        side = np.maximum(left, right)
+        found |= np.subtract(middle, side, out=side) > least
+        np.minimum(left, right, out=side)
+        found |= np.subtract(side, middle, out=side) > least
+    down = strokes.reshape(cells_down, in_cell, columns).sum(axis=1, dtype=np.uint8)
+    cells: Cells = down.astype(np.float32) @ _across(columns)
     return cells * _ROW_STEP
 
 
@@ -61,11 +67,8 @@ def _bounds(values: Values, window: Window) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def _sums(rows: int, columns: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Matrices that add up the rows and columns of each cell."""
-    down = np.arange(rows) // (CELL_ROWS // _ROW_STEP)
-    across = np.arange(columns) // CELL_COLUMNS
-    return (
-        (down[None, :] == np.arange(down[-1] + 1)[:, None]).astype(np.float32),
-        (across[:, None] == np.arange(across[-1] + 1)[None, :]).astype(np.float32),
-    )
+def _across(columns: int) -> npt.NDArray[np.float32]:
+    """A matrix that adds up the columns of each cell."""
+    cell = np.arange(columns) // CELL_COLUMNS
+    adds: npt.NDArray[np.float32] = (cell[:, None] == np.arange(cell[-1] + 1)[None, :]).astype(np.float32)
+    return adds
