@@ -110,9 +110,9 @@ class Peer:
         assert (await self.pdu())[0] == 2
         return self
 
-    async def store(self, dataset: bytes, message_id: int = 1) -> int:
+    async def store(self, dataset: bytes, message_id: int = 1, sop_instance: str = wire.SOP_INSTANCE) -> int:
         """Store and return the status."""
-        await self.send(wire.store_message(dataset, message_id))
+        await self.send(wire.store_message(dataset, message_id, sop_instance=sop_instance))
         return int(wire.read_response(await self.pdu()).Status)
 
     def reset(self) -> None:
@@ -140,10 +140,28 @@ class SteadySender:
     """A valid sender at work, which must not notice what happens beside it.
 
     It keeps one association open over which it stores all the time, and opens another one now and then.
+
+    Parameters
+    ----------
+    port : int
+    tls : ssl.SSLContext, optional
+    slowest_s : float
+        How long an answer may take.
+    dataset, sop_instance : bytes, str
+        What it stores.
     """
 
-    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None, slowest_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        slowest_s: float = 1.0,
+        dataset: bytes = b"",
+        sop_instance: str = wire.SOP_INSTANCE,
+    ) -> None:
         self._port, self._tls, self._slowest_s = port, tls, slowest_s
+        self._dataset, self._sop_instance = dataset or _DATASET, sop_instance
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._progress = asyncio.Event()
@@ -190,7 +208,7 @@ class SteadySender:
 
     async def _store(self, peer: Peer) -> None:
         began = time.monotonic()
-        assert await peer.store(_DATASET, self.stored % 60000) == 0
+        assert await peer.store(self._dataset, self.stored % 60000, self._sop_instance) == 0
         assert time.monotonic() - began < self._slowest_s
         self.stored += 1
         self._progress.set()

@@ -163,7 +163,8 @@ class Gateway:
         return subprocess.run(
             ["storescu", "-aet", calling, "-aec", "CONTOURGATE", "-R", "+sd", "+r", *options,
              "127.0.0.1", str(self.port), *map(str, files)],
-            capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "TCP_NODELAY": "1"},
+            capture_output=True, text=True, errors="replace", timeout=300, check=False,
+            env={**os.environ, "TCP_NODELAY": "1"},
         )  # fmt: skip
 
     def get(self, path: str) -> bytes:
