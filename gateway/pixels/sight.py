@@ -18,8 +18,8 @@ from gateway.pixels.projections import Projections
 from gateway.pixels.strokes import Cells, stroke_cells
 from gateway.pixels.windows import Grey, Rescale, Values, Window, grey, soft_tissue, windows
 
-FEW: Final = 4
-"""A series of so few slices is read slice by slice."""
+FEW: Final = 16
+"""A series of so few slices is read slice by slice: thick slices differ too much for their strokes to be compared."""
 SPOTS: Final = 40
 """Places on single slices that are read at most."""
 WHOLE: Final = 3

@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import DeidentificationError
 from gateway.flow.pixel_gate import EARLY
 from gateway.pixels.reader import Place
+from gateway.pixels.sight import FEW
 from gateway.pixels.windows import Grey
 from tests.pixel_stand import MadeReader, body, series, stand
 
@@ -49,7 +50,7 @@ async def test_the_slice_with_text_is_named_by_its_place_along_the_axis() -> Non
 
 @pytest.mark.parametrize("is_text", [False, True])
 async def test_a_doubtful_tile_is_decided_by_its_whole_slice(is_text: bool) -> None:
-    stack = body(9, 256)
+    stack = body(FEW + 5, 256)
     stack[6, 100:110, 100:140:4] = 3000
     asked: list[tuple[int, int]] = []
 
