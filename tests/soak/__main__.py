@@ -78,19 +78,25 @@ class Soak:
                 "deid": {"profiles": [str(mr)]},
             },
         )
-        self._tps = Storescp(folder / "tps", self.gateway.tps)
         self.balance = Balance()
         self.intrusions: Counter[str] = Counter()
         self._console = Console()
         self._stopped = threading.Event()
 
     def __enter__(self) -> Soak:
-        self.gateway.start()
+        self._tps = Storescp(self._folder / "tps", self.gateway.tps)
+        try:
+            self.gateway.start()
+        except BaseException:
+            self._tps.stop()
+            raise
         self._key = ClinicKey.load(self._folder / "var" / "clinic.key")
         self.vault = self.gateway.pids()["vault"]
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            print(self.gateway.log.read_text(errors="replace")[-4000:], file=sys.stderr)
         self.gateway.stop(60)
         self._tps.stop()
 

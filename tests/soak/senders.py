@@ -124,7 +124,9 @@ def by_pynetdicom(shipment: Shipment, paths: Sequence[Path], port: int, breaks_a
             answers.failures.append("pynetdicom got no answer")
             break
         answers.take(index, int(status.Status))
-    association._reactor_checkpoint.is_kept = False
+    reactor = association._reactor_checkpoint
+    assert isinstance(reactor, _Parked)
+    reactor.is_kept = False
     if breaks_after is None:
         association.release()
     else:
