@@ -20,9 +20,12 @@ from typing import Final
 ENVIRONMENT: Final = {
     "MALLOC_PERTURB_": "165",
     "PYTHONMALLOC": "malloc",
-    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"
+    # A slice's buffers come and go by the hundred; mapped and unmapped each time, they cost a page fault for every
+    # 4 KiB. `return_freed` gives back what is free after a passage.
+    f":glibc.malloc.mmap_threshold={32 * 2**20}:glibc.malloc.trim_threshold={256 * 2**20}",
 }
-"""What a process must be started with, so that its freed memory is overwritten."""
+"""What a process must be started with, so that its freed memory is overwritten, and soon used again."""
 
 _PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
@@ -93,6 +96,11 @@ def protect_child() -> None:
     """
     forbid_foreign_readers()
     ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+
+
+def return_freed() -> None:
+    """Give the free end of the heap back to the kernel; what is free in the middle of locked memory is used again."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def prove_freed_memory_is_overwritten() -> None:

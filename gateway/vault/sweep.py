@@ -3,7 +3,7 @@
 CPython frees an object with its last reference, but a cycle only when its collector comes by, and in a gateway that
 is idle it comes never. So it is sent soon after a passage has ended, and again when the last associations and
 deletions that belonged to it are over. What was there before the first patient is put out of its sight, which makes
-the way short.
+the way short. What became free goes back to the kernel.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from typing import Final
+
+from gateway.vault.memory import return_freed
 
 AFTER_S: Final = (1.0, 10.0, 60.0)
 """When it comes after an end."""
@@ -31,10 +33,15 @@ class Sweep:
         """Come by soon."""
         loop = asyncio.get_running_loop()
         self.stop()
-        self._due = [loop.call_later(after_s, gc.collect) for after_s in AFTER_S]
+        self._due = [loop.call_later(after_s, _come_by) for after_s in AFTER_S]
 
     def stop(self) -> None:
         """Come by no more."""
         for timer in self._due:
             timer.cancel()
         self._due = []
+
+
+def _come_by() -> None:
+    gc.collect()
+    return_freed()

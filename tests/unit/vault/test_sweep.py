@@ -2,11 +2,16 @@
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
 
 from gateway.vault import sweep as sweep_module
+from gateway.vault.memory import ENVIRONMENT
 from gateway.vault.sweep import Sweep
 
 
@@ -46,3 +51,31 @@ async def test_a_sweep_that_was_stopped_does_not_come(monkeypatch: pytest.Monkey
         assert left() is not None
     finally:
         gc.enable()
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+_FREES_AND_SWEEPS = """
+from tests.unit.vault.test_sweep import _resident_bytes
+from gateway.vault.memory import protect_child
+from gateway.vault.sweep import _come_by
+protect_child()
+buffers = [bytearray(b"x" * 2**19) for _ in range(200)]
+full = _resident_bytes()
+del buffers
+freed = _resident_bytes()
+_come_by()
+print(full, freed, _resident_bytes())
+"""
+
+
+def test_what_became_free_goes_back_to_the_kernel() -> None:
+    command = [sys.executable, "-c", _FREES_AND_SWEEPS]
+    told = subprocess.run(
+        command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
+    )
+    full, freed, swept = map(int, told.stdout.split())
+    assert freed > full - 10 * 2**20  # control: without the sweep it stays with the process, to be used again
+    assert swept < full - 90 * 2**20
