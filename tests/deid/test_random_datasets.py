@@ -76,6 +76,64 @@ def test_what_the_profile_does_not_name_changes_nothing(modality: str, added: li
     assert out == CLEAN[modality]
 
 
+@st.composite
+def private_blocks(draw: st.DrawFn) -> list[bytes]:
+    """A private creator, known or not, and elements of its block; now and then inside a standard sequence."""
+    group = draw(st.integers(0x0009, 0x6FFF).filter(lambda group: group % 2))
+    block = draw(st.integers(0x10, 0xFF))
+    creator = draw(st.sampled_from([b"SIEMENS CSA HEADER", b"GEMS_ACQU_01", b"", CANARY.text.encode()]))
+    made = [element(group << 16 | block, b"LO", creator + b" " * (len(creator) % 2))]
+    for number in sorted(draw(st.sets(st.integers(0, 0xFF), max_size=4))):
+        made.append(element(group << 16 | block << 8 | number, draw(st.sampled_from(TEXT)), draw(values())))
+    return [sequence(0x00400260, item(b"".join(made)))] if draw(st.booleans()) else made
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(["CT", "MR"]), private_blocks())
+def test_private_blocks_change_nothing(modality: str, added: list[bytes]) -> None:
+    data = PLAIN[modality]
+    for one in added:
+        data = inserted(data, one)
+    assert everything(deidentified(received(data))) == CLEAN[modality]
+
+
+CHARACTER_SETS = {
+    b"ISO_IR 100": ("latin-1", "ÄÖÜäöüßéèñøå"),
+    b"ISO_IR 144": ("iso8859_5", "АБВГДЕЖЗИКЛМНОП"),
+    b"ISO_IR 126": ("iso8859_7", "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠ"),
+    b"ISO_IR 138": ("iso8859_8", "אבגדהוזחטיכלמנסע"),
+    b"ISO_IR 192": ("utf-8", "ÄБΓד山田太郎洪吉洞"),
+    b"GB18030": ("gb18030", "王小东李明张伟刘洋"),
+    b"\\ISO 2022 IR 87": ("iso2022_jp", "山田太郎鈴木一朗佐藤"),
+    b"\\ISO 2022 IR 149": ("euc_kr", "홍길동김희중이순신박"),
+}
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(CHARACTER_SETS)), st.data(), st.booleans())
+def test_names_of_any_character_set_stay_on_every_level(
+    declared: bytes, draw: st.DataObject, is_nested: bool
+) -> None:
+    """A random name in the patient's attributes, in a text, and in a sequence that changes the character set."""
+    codec, letters = CHARACTER_SETS[declared]
+    name = draw.draw(st.text(letters, min_size=5, max_size=10))
+    raw = name.encode(codec)
+    padded = raw + b" " * (len(raw) % 2)
+    character_set = element(0x00080005, b"CS", declared + b" " * (len(declared) % 2))
+    data = PLAIN["CT"]
+    if is_nested:
+        inside = character_set + element(0x00100010, b"PN", padded)
+        added = [sequence(0x00081120, item(inside))]
+    else:
+        added = [character_set, element(0x00100010, b"PN", padded), element(0x00104000, b"LT", padded)]
+    for one in added:
+        data = inserted(data, one)
+    out = everything(deidentified(received(data)))
+    assert raw in data, "the control"
+    assert raw not in out
+    assert Canary(name).found_in(out) == set()
+
+
 @settings(max_examples=150)
 @given(st.sampled_from(["CT", "MR"]), st.data())
 def test_a_canary_in_what_the_profile_names_stays_or_stops_the_image(
