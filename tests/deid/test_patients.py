@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from pydicom.dataset import Dataset
 
 from gateway.dicom.instance import Instance
 from gateway.errors import IntakeError
+from gateway.flow.assemble import Assembler
+from gateway.flow.deidentify import stored_values
+from gateway.flow.rules import SeriesFacts
+from gateway.flow.series import Series
+from gateway.vault.pseudonyms import Pseudonyms, scope_of
 from tests import made
 from tests.deid.canary import Canary
-from tests.deid.way_out import deidentified, everything, received
+from tests.deid.way_out import KEY, deidentified, everything, received
 from tests.raw import element, inserted
 
 PLAIN = made.encoded(made.image())
@@ -110,3 +117,75 @@ def test_two_studies_of_a_patient_cannot_be_linked() -> None:
     values = {line for line in one.header.split(b"2.25.") if line} & set(other.header.split(b"2.25."))
     assert not any(value[:1].isdigit() for value in values)
     assert code(made.instance(study=1)) != code(made.instance(study=2))
+
+
+def assembler() -> Assembler:
+    return Assembler(
+        lambda instance: Pseudonyms(KEY, scope_of(instance, "study")),
+        lambda instance: hashlib.sha256(stored_values(instance)).digest(),
+        lambda uid: hashlib.sha256(uid.encode()).digest(),
+        max_slices=100,
+    )
+
+
+def arrived(at: Assembler, instance: Instance, association: int = 1) -> Series:
+    """Let an image arrive as it does in the running gateway."""
+    series = at.find(instance) or at.open(instance, SeriesFacts("PACS", "CONTOURGATE", "CT", "", ""))
+    at.add(series, instance, association, len(instance.data))
+    return series
+
+
+def test_two_patients_in_one_association_are_two_passages() -> None:
+    """Case 29."""
+    at = assembler()
+    one = arrived(at, image(PatientID="ZQUEX-1", PatientName="ZQUEXFORD"))
+    other = arrived(at, made.instance(study=2, patient="WILMOT-2"))
+    assert one.passage.id != other.passage.id
+    assert one.passage.pseudonym != other.passage.pseudonym
+    assert one.conflict is other.conflict is None
+    assert one.identity.values[0x00100020][1].strip() == b"ZQUEX-1"
+    assert other.identity.values[0x00100020][1].strip() == b"WILMOT-2"
+    assert not set(one.slices) & set(other.slices)
+
+
+def test_two_patient_ids_in_one_study_hold_both() -> None:
+    """Case 29; one PatientID in two series of a study is the control."""
+    at = assembler()
+    one = arrived(at, image(PatientID="ZQUEX-1"))
+    again = arrived(at, image(PatientID="ZQUEX-1", SeriesInstanceUID="1.2.3.5", SOPInstanceUID="1.2.3.5.1"))
+    assert one.conflict is again.conflict is None
+    other = arrived(at, image(PatientID="WILMOT-2", SeriesInstanceUID="1.2.3.6", SOPInstanceUID="1.2.3.6.1"))
+    for series in (one, again, other):
+        assert series.conflict is not None
+        assert series.conflict.code == "IDENTITY_CONFLICT"
+        told = f"{series.conflict} {series.conflict.facts}".encode()
+        assert not Canary("ZQUEX-1").found_in(told)
+        assert not Canary("WILMOT-2").found_in(told)
+
+
+def test_a_slice_with_other_pixels_is_a_conflict_and_overwrites_nothing() -> None:
+    """Case 42; the very same slice once more is the control."""
+    at = assembler()
+    series = arrived(at, received(PLAIN))
+    (kept,) = series.slices.values()
+    arrived(at, received(bytes(bytearray(PLAIN))))
+    assert series.conflict is None
+    with pytest.raises(IntakeError) as refused:
+        arrived(at, received(PLAIN[:-1] + bytes([PLAIN[-1] ^ 1])))
+    assert refused.value.code == "INSTANCE_CONFLICT"
+    assert series.conflict is not None
+    assert list(series.slices.values()) == [kept]
+    assert kept.instance is not None
+    assert kept.instance.data == PLAIN
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"0.97656250000001", b"-1.5E-3", b"+0.5", b"1e0 ", b".5", b"00.50 ", b" 0.9765625", b"1."],
+)
+def test_the_precision_of_a_number_survives_as_it_was_written(written: bytes) -> None:
+    """Case 41."""
+    padded = written + b" " * (len(written) % 2)
+    data = inserted(PLAIN, element(0x00281053, b"DS", padded))
+    out = deidentified(received(data)).header
+    assert b"\x28\0\x53\x10DS" + len(padded).to_bytes(2, "little") + padded in out

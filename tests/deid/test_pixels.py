@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
 
 from gateway.cloud.payload import DeidentifiedSlice
 from gateway.deid.dicom_file import parse_file
 from gateway.deid.preview import Previewer
 from gateway.deid.table import load_table
+from gateway.dicom.contexts import LOSSLESS, LOSSY, NATIVE, RARE
 from gateway.dicom.decode import Transcoder
-from gateway.errors import IntakeError
+from gateway.errors import DeidentificationError, IntakeError, PassageUnfit
+from gateway.flow.declared import check_declared
 from tests import made
 from tests.deid.canary import Canary
 from tests.deid.way_out import EXPLICIT, KEY, PROFILES, deidentified, everything, received
@@ -99,6 +107,29 @@ def test_a_localizer_is_not_made_an_axial_image() -> None:
     assert b"SOM5" not in header
 
 
+NOT_SLICES = {
+    "a localizer": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+    "a Siemens topogram": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 TOP"],
+    "a screen save": ["DERIVED", "SECONDARY", "SCREEN SAVE"],
+    "a dose sheet": ["DERIVED", "SECONDARY", "DOSE_INFO"],
+    "a protocol": ["ORIGINAL", "SECONDARY", "OTHER", "PATIENT PROTOCOL"],
+    "a mosaic": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"],
+    "a rendering": ["DERIVED", "SECONDARY", "VOLUME RENDERING"],
+}
+
+
+@pytest.mark.parametrize("image_type", NOT_SLICES.values(), ids=NOT_SLICES)
+def test_what_is_declared_to_be_no_slice_is_held_without_a_word_of_the_sender(image_type: list[str]) -> None:
+    """Case 32; an axial image is the control."""
+    dataset = made.image()
+    check_declared(received(made.encoded(dataset)))
+    dataset.ImageType = [*image_type, WORD.text]
+    with pytest.raises(PassageUnfit) as held:
+        check_declared(received(made.encoded(dataset)))
+    assert held.value.code == "NOT_IMAGES"
+    assert WORD.found_in(f"{held.value} {held.value.facts}".encode()) == set()
+
+
 def test_a_header_that_claims_3_gb_is_refused_at_once() -> None:
     """Case 39."""
     data = made.encoded(made.image())
@@ -118,6 +149,55 @@ async def transcoder() -> AsyncIterator[Transcoder]:
 async def decoded(transcoder: Transcoder, content: bytes) -> DeidentifiedSlice:
     file = parse_file(content)
     return deidentified(received(await transcoder.to_native(file.dataset, file.transfer_syntax_uid, 2**24)))
+
+
+def big_endian(content: bytes) -> bytes:
+    """A big endian element of undefined length, with content."""
+    return struct.pack(">HH2sHL", 0x0040, 0x0260, b"SQ", 0, 0xFFFFFFFF) + content
+
+
+def in_big_endian(added: bytes) -> bytes:
+    """A made image in explicit VR big endian, with something put before its group 7FE0."""
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = False, False
+    dataset = made.image()
+    dataset["PixelData"].value = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
+    write_dataset(stream, dataset)
+    data = stream.getvalue()
+    at = data.index(b"\x7f\xe0\0\x10OW")
+    return data[:at] + added + data[at:]
+
+
+NAMED = struct.pack(">HH2sH", 0x0010, 0x0010, b"PN", 12) + WORD.text.encode() + b" "
+ITEM, ITEM_END, SEQUENCE_END = (struct.pack(">HHL", 0xFFFE, tag, length) for tag, length in
+                                ((0xE000, 0xFFFFFFFF), (0xE00D, 0), (0xE0DD, 0)))  # fmt: skip
+
+
+async def test_a_big_endian_sequence_of_undefined_length_stays(transcoder: Transcoder) -> None:
+    """Case 39."""
+    data = in_big_endian(big_endian(ITEM + NAMED + ITEM_END + SEQUENCE_END))
+    assert WORD.found_in(data)
+    native = await transcoder.to_native(data, "1.2.840.10008.1.2.2", 2**24)
+    assert everything(deidentified(received(native))) == everything(deidentified(made.instance()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [ITEM + NAMED + ITEM_END, ITEM + NAMED, ITEM + NAMED + SEQUENCE_END, NAMED, b""],
+    ids=["without its end", "within an item", "an item without end", "no item", "nothing"],
+)
+async def test_a_big_endian_sequence_without_an_end_is_refused(
+    transcoder: Transcoder, content: bytes
+) -> None:
+    """Case 39."""
+    data = in_big_endian(big_endian(content))
+
+    async def leaves() -> None:
+        deidentified(received(await transcoder.to_native(data, "1.2.840.10008.1.2.2", 2**24)))
+
+    with pytest.raises((IntakeError, DeidentificationError)) as refused:
+        await leaves()
+    assert WORD.found_in(str(refused.value).encode()) == set()
 
 
 def with_segment(content: bytes, marker: bytes, after: bytes) -> bytes:
@@ -173,15 +253,53 @@ async def test_one_slice_leaves_alike_in_every_lossless_transfer_syntax(
     assert len(set(outs.values())) == 1
 
 
-async def test_every_file_there_is_has_a_clear_answer_in_bounded_time(
+def test_every_file_there_is_has_a_clear_answer_in_bounded_time_and_memory(
+    data: Path, tmp_path: Path
+) -> None:
+    """The command `gateway deid preview` over every sample and every hostile file."""
+    command = [sys.executable, "-m", "gateway", "deid", "preview", "--json", "--accept-lossy"]
+    command += ["--out", str(tmp_path / "out"), str(data / "samples"), str(data / "malformed")]
+    with (tmp_path / "told").open("wb") as told, (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(command, stdout=told, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 1, "nothing leaves of some of them"
+    assert (tmp_path / "errors").read_bytes() == b""
+    assert used.ru_utime + used.ru_stime < 60
+    assert used.ru_maxrss < 512 * 1024  # KiB
+    answers = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+    assert len(answers) > 600
+    leaving = [answer for answer in answers if answer["leaves"]]
+    assert len(leaving) > 200
+    assert all(answer["code"] for answer in answers if not answer["leaves"])
+    assert not any("malformed" in answer["file"] for answer in leaving)
+    for answer in leaving:
+        assert pydicom.dcmread(answer["written"]).pixel_array.ndim == 2
+
+
+async def test_a_preview_of_every_transfer_syntax_that_is_taken_shows_what_leaves(
     data: Path, transcoder: Transcoder
 ) -> None:
-    previewer = Previewer(PROFILES, load_table(), KEY, transcoder.to_native, max_bytes=2**26)
-    answers = {}
-    for path in sorted(path for folder in ("samples", "malformed") for path in (data / folder).rglob("*")):
-        if path.is_file():
-            result = await previewer.preview(path)
-            answers[path] = result.error.code if result.error else "leaves"
-    assert len(answers) > 600
-    assert sum(answer == "leaves" for answer in answers.values()) > 200
-    assert not any(answer == "leaves" for path, answer in answers.items() if "malformed" in path.parts)
+    """Lossless ones as they come, the others where the configuration accepts them."""
+    table = load_table()
+    previewers = {
+        accept: Previewer(PROFILES, table, KEY, transcoder.to_native, max_bytes=2**26, accept_lossy=accept)
+        for accept in (False, True)
+    }
+    seen = set()
+    for path in sorted((data / "samples/ct/tsuid_matrix").glob("CTImage.dcm_*")):
+        syntax = parse_file(path.read_bytes()).transfer_syntax_uid
+        refused, result = [await previewers[accept].preview(path) for accept in (False, True)]
+        if syntax in LOSSY:
+            assert refused.error is not None
+            assert refused.error.code == "LOSSY_REFUSED"
+        else:
+            assert refused.leaves, path.name
+        if result.error is not None:  # 8 bits of 16: what a JPEG of 8 bits can hold is no image of this CT
+            assert result.error.code == "PIXELS_UNFIT", path.name
+            continue
+        assert result.outgoing is not None
+        assert result.counts["removed"] > 200
+        seen.add(syntax)
+    assert {*NATIVE, *LOSSLESS, *RARE} <= seen
+    assert seen & set(LOSSY)
