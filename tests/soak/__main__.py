@@ -100,21 +100,32 @@ class Soak:
         self.gateway.stop(60)
         self._tps.stop()
 
-    def load(self, seconds: float, name: str) -> float:
-        """Send and intrude for so long, and tell how it goes; the event loop's lag meanwhile (p99), s."""
+    def load(self, seconds: float, name: str) -> tuple[float, float]:
+        """Send and intrude for so long, and tell how it goes.
+
+        Returns
+        -------
+        tuple of float
+            The event loop's lag meanwhile (p99), s, and the share of the time in which it waited for a processor.
+        """
         self._stopped.clear()
-        before = watch.buckets(self.gateway.web)
+        before, waited_s, began = (
+            watch.buckets(self.gateway.web),
+            watch.waited_s(self.vault),
+            time.monotonic(),
+        )
         with ThreadPoolExecutor(len(self._plans) + len(self._crowds)) as pool:
             work = [pool.submit(self._ship, lane) for lane in range(len(self._plans))]
             work += [pool.submit(self._intrude, chance) for chance in self._crowds]
             try:
                 self._tell(seconds, name)
                 after = watch.buckets(self.gateway.web)
+                waiting = (watch.waited_s(self.vault) - waited_s) / (time.monotonic() - began)
             finally:
                 self._stopped.set()
         for one in work:
             one.result()
-        return watch.quantile(before, after, 0.99)
+        return watch.quantile(before, after, 0.99), waiting
 
     def rest(self) -> None:
         """Wait until nothing is under way, and take in what the TPS got."""
@@ -205,7 +216,12 @@ class Soak:
 
 
 def report(
-    soak: Soak, footprints: dict[str, watch.Footprint], lag_s: float, idle_s: float, most: float
+    soak: Soak,
+    footprints: dict[str, watch.Footprint],
+    lag_s: float,
+    idle_s: float,
+    waiting: float,
+    most: float,
 ) -> None:
     """Print the tables."""
     console, balance = Console(width=110), soak.balance
@@ -252,7 +268,8 @@ def report(
     verdict = "within" if lag_s <= LAG_LIMIT_S else "OVER"
     print(
         f"event loop lag under load, p99: {lag_s * 1e3:.1f} ms, {verdict} {LAG_LIMIT_S * 1e3:.0f} ms "
-        f"(an idle process on this machine meanwhile: {idle_s * 1e3:.1f} ms)"
+        f"(an idle process on this machine meanwhile: {idle_s * 1e3:.1f} ms; "
+        f"the event loop's thread waited for a processor {waiting:.1%} of the time)"
     )
 
 
@@ -281,13 +298,13 @@ def main() -> int:
                 [sys.executable, "-m", "tests.soak.idle"], stdout=subprocess.PIPE, text=True
             )
             try:
-                lag_s = soak.load((1 - WARM_UP) * seconds, "soak")
+                lag_s, waiting = soak.load((1 - WARM_UP) * seconds, "soak")
             finally:
                 idle.send_signal(signal.SIGTERM)
                 idle_s = float(idle.communicate()[0])
             soak.rest()
             footprints["end"] = watch.settled(soak.vault)
-            report(soak, footprints, lag_s, idle_s, watch.peak_bytes(soak.vault))
+            report(soak, footprints, lag_s, idle_s, waiting, watch.peak_bytes(soak.vault))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     lost, failures = soak.balance.lost, sum(soak.balance.failures.values())

@@ -46,6 +46,11 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
+def waited_s(pid: int) -> float:
+    """How long a process's first thread could have run and had no processor, since its start (proc(5), schedstat)."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def peak_bytes(pid: int) -> int:
     """The largest resident set size since the start, or since `forget_peak`."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
