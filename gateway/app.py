@@ -25,6 +25,7 @@ from gateway.clerk.fields import Names
 from gateway.clerk.link import ClerkLink
 from gateway.clerk.records import Alerted, Started, Stopped
 from gateway.cloud.factory import make_contourer
+from gateway.cloud.receipts import Deletions
 from gateway.config import Config, load
 from gateway.console.readiness import Readiness
 from gateway.console.server import Console
@@ -42,16 +43,20 @@ from gateway.flow.accept import Accept
 from gateway.flow.alarm import Alarm
 from gateway.flow.assemble import Assembler
 from gateway.flow.chronicle import SERIES, Chronicle
+from gateway.flow.clock import ClockWatch
+from gateway.flow.concerns import Concerns, damage_told, delivery_troubled
 from gateway.flow.conduct import Conductor
 from gateway.flow.deidentify import stored_values
 from gateway.flow.ending import Ending
 from gateway.flow.gallery import Gallery
 from gateway.flow.pixel_gate import PixelGate
 from gateway.flow.prepare import Prepare
+from gateway.flow.queues import Queues
+from gateway.flow.receipts import Receipts
 from gateway.flow.receive import Receive
 from gateway.flow.recover import Recovery
 from gateway.flow.stages import Stages
-from gateway.flow.store import Deliveries
+from gateway.flow.store import Deliveries, Trouble
 from gateway.metrics import Metrics
 from gateway.pixels.reading import Reader
 from gateway.vault.budget import Budget
@@ -147,8 +152,12 @@ class Vault:
             ledger_key(key),
             paused=lambda: accept.close("INTAKE_PAUSED"),
             resumed=lambda: accept.open("INTAKE_PAUSED"),
+            damaged=lambda damage: concerns.begin(*damage_told(damage)),
             waited=metrics.journal_seconds.observe,
         )
+        alarm = Alarm(config.alarm)
+        concerns = Concerns(alarm, metrics, group)
+        receipts = Receipts(link, Deletions(), concerns, metrics)
         digest = functools.partial(keyed_digest, key)
         chronicle = Chronicle(link, digest)
         budget = Budget(config.limits.memory_bytes, metrics.memory_used_bytes.set)
@@ -177,7 +186,6 @@ class Vault:
             self._profiles,
             Tripwire(self._profiles),
             gate.look,
-            cpu,
             budget,
             metrics,
             gallery.changed,
@@ -185,11 +193,22 @@ class Vault:
         )
         sweep = Sweep()
         ending = Ending(
-            config.passage.review_s, assembler, prepare, gate, budget, gallery.changed, sweep, group
+            config.passage.review_s, assembler, prepare, gate, budget, receipts, gallery.changed, sweep, group
         )
-        deliveries = Deliveries(config.destinations, scu, Finder(scu), metrics)
+
+        def troubled(trouble: Trouble) -> None:
+            gallery.waits(trouble.passage_id, trouble.error)
+            delivery_troubled(concerns, trouble)
+
+        deliveries = Deliveries(
+            config.destinations,
+            scu,
+            Finder(scu),
+            metrics,
+            troubled=troubled,
+            recovered=lambda destination: concerns.end("DELIVERY_LATE", destination),
+        )
         querier = Querier(scu, Finder(scu), config.dicom.ae_title)
-        alarm = Alarm(config.alarm)
         receive = Receive(
             config,
             assembler,
@@ -205,8 +224,8 @@ class Vault:
             deliveries,
             chronicle,
             self._restoration_seed,
-            ending.delete,
-            group,
+            receipts,
+            ending.delete_soon,
         )
         conductor = Conductor(
             config,
@@ -242,6 +261,8 @@ class Vault:
             metrics,
             lambda: Readiness(accept.closed_by),
             drain=self._stopping.set,
+            concerns=lambda: concerns.standing,
+            queues=Queues(deliveries.lines, chronicle),
             pool=cpu,
         )
 
@@ -253,8 +274,13 @@ class Vault:
         stack.push_async_callback(contourer.close)
         await console.start()
         stack.push_async_callback(console.stop)
-        lag = group.create_task(self._measure_lag())
-        recovery.take_up(await link.open_passages())
+        watches = [
+            group.create_task(watch)
+            for watch in (self._measure_lag(), ClockWatch(link, concerns).watch(), receipts.watch())
+        ]
+        before = await link.open_passages()
+        receipts.take_up(before)
+        recovery.take_up(before)
         sweep.start()
         await acceptor.start()
         recovery.start()
@@ -271,7 +297,9 @@ class Vault:
             prepare.forget(series)
         recovery.stop()
         ending.stop()
-        lag.cancel()
+        concerns.stop()
+        for watch in watches:
+            watch.cancel()
         with contextlib.suppress(GatewayError):
             await link.write(Stopped(at=datetime.now(UTC), was_drained=was_drained))
         _log.info("stopped", drained=was_drained)

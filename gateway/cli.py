@@ -42,6 +42,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "passages": Entry("gateway.commands.passages:passages", "List the passages of the running gateway."),
     "release": Entry("gateway.commands.passages:release", "Send a held passage back on its way."),
     "cancel": Entry("gateway.commands.passages:cancel", "End a held passage."),
+    "pause": Entry("gateway.commands.passages:pause", "Deliver nothing to a destination for now."),
+    "resume": Entry("gateway.commands.passages:resume", "Deliver to a paused destination again."),
     "ready": Entry("gateway.commands.passages:ready", "Say whether the running gateway takes images now."),
     "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
     "ledger": Entry("gateway.clerk.commands:ledger", "Verify the audit ledger."),

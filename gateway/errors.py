@@ -341,6 +341,26 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The passage did not reach the TPS within `passage.deadline_s`.",
         "Look at its state: it waits for the contourer, for a destination or for a person.",
     ),
+    "RECEIPT_MISSING": Explanation(
+        "The contourer has not proved within 24 hours of the key's release that it deleted the images.",
+        "Ask the contourer's operator for the deletion of the passage named. It is asked for again by itself.",
+    ),
+    "JOURNAL_DAMAGED": Explanation(
+        "The journal was cut, edited or replaced; what it lost was taken from the ledger.",
+        "Look who can write in `state_dir`, and at the disk. The file as it was is beside it as `journal.damaged`.",
+    ),
+    "LEDGER_DAMAGED": Explanation(
+        "The audit ledger was cut, edited or replaced.",
+        "`gateway ledger verify` says where. Look who can write in `state_dir`, and restore the ledger's copy.",
+    ),
+    "DELIVERY_LATE": Explanation(
+        "A destination has not taken a structure set for longer than ten minutes.",
+        "Look at the destination named; delivery is tried again by itself.",
+    ),
+    "CLOCK_JUMPED": Explanation(
+        "The machine's clock was set; no deadline was moved by it.",
+        "Look at the machine's time service (NTP). Times in the ledger before and after do not compare.",
+    ),
     "ALARM_NOT_TOLD": Explanation(
         "The address under `alarm.webhook_url` does not take an alarm.",
         "Check the address and its server; the console and the metrics show the same alarm.",

@@ -31,7 +31,7 @@ from gateway.errors import CATALOGUE, GatewayError, Word
 
 FIELDS: Final = frozenset(
     {
-        *("passage", "state", "reason", "code", "error", "trouble", "facts"),
+        *("passage", "about", "state", "reason", "code", "error", "trouble", "facts"),
         *("association", "source", "destination", "peer", "model", "profile", "protection", "person", "deed"),
         *(
             "count",

@@ -80,6 +80,15 @@ class Metrics:
             ["destination", "outcome"],
             registry=r,
         )
+        self.receipts_total = Counter(
+            "contourgate_deletion_receipts_total",
+            "Deletion receipts of the contourer: in_time, late or unsigned.",
+            ["outcome"],
+            registry=r,
+        )
+        self.alarms = Gauge(
+            "contourgate_alarms", "Alarms about the gateway itself that stand, by code.", ["code"], registry=r
+        )
         self.deadline_passed_total = Counter(
             "contourgate_deadline_passed_total", "Passages late beyond their deadline.", registry=r
         )

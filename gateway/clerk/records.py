@@ -210,6 +210,8 @@ class Deed(StrEnum):
 
     RELEASE = "release"
     CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
 class PersonActed(_Record):
@@ -220,6 +222,8 @@ class PersonActed(_Record):
     person: PersonName | None = None
     """None at a console that has no sign-in."""
     passage: PassageId | None = None
+    destination: DestinationName | None = None
+    """Whose deliveries were paused or resumed."""
 
 
 class LedgerSealed(_Record):

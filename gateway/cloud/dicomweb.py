@@ -120,6 +120,7 @@ class DicomwebExchange:
         self._payloads: dict[int, SlicePayload] = {}
         self._series = ("", "")
         self._is_stored = False
+        self._stored = 0
         self._result_series: set[str] = set()
 
     async def add(self, index: int, payload: SlicePayload) -> int:
@@ -151,7 +152,7 @@ class DicomwebExchange:
                 headers={"Content-Type": content_type, **DICOM_JSON},
             )
             refuse_failures(answer)
-        self._is_stored = True
+        self._is_stored, self._stored = True, len(self._payloads)
 
     async def result(self) -> bytes:
         """Look for an RT Structure Set that refers to our series, until there is one."""
@@ -181,7 +182,7 @@ class DicomwebExchange:
         for uid in (series, *self._result_series):
             if not await self._delete_series(study, uid):
                 raise ContourerRefused("RECEIPT_INVALID")
-        return _receipt(self._order.passage_id, len(self._payloads))
+        return _receipt(self._order.passage_id, self._stored)
 
     async def close(self) -> None:
         """Let go of the slices. Idempotent."""

@@ -1,10 +1,11 @@
-"""`gateway passages`, `release`, `cancel` and `ready`: the console's API for people who like a terminal."""
+"""`gateway passages`, `release`, `cancel`, `pause`, `resume` and `ready`: the console's API in a terminal."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
+import urllib.parse
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
 
-__all__ = ["Console", "cancel", "passages", "ready", "release"]
+__all__ = ["Console", "cancel", "passages", "pause", "ready", "release", "resume"]
 
 _ANSWER_S: Final = 10.0
-_DECIDED: Final = {"release": "released", "cancel": "cancelled"}
+_DECIDED: Final = {
+    "release": "released",
+    "cancel": "cancelled",
+    "pause": "paused",
+    "resume": "resumed",
+}
 _COLOURS: Final = {"held": "yellow", "active": "cyan", "done": "green"}
 
 
@@ -60,6 +66,10 @@ class Console:
     def decide(self, passage_id: str, decision: str) -> None:
         """`release` or `cancel` a held passage."""
         self._ask("POST", f"/api/passages/{passage_id}/{decision}")
+
+    def switch(self, destination: str, how: str) -> None:
+        """`pause` or `resume` the deliveries to a destination."""
+        self._ask("POST", f"/api/destinations/{urllib.parse.quote(destination, safe='')}/{how}")
 
     def drain(self) -> None:
         """Have the gateway stop as on SIGTERM."""
@@ -118,7 +128,7 @@ def ready(ctx: click.Context, config_file: Path) -> None:
     from gateway.config import load
 
     status = Console.of(load(config_file)).status()
-    for reason in status["reasons"]:
+    for reason in (*status["reasons"], *status["alarms"]):
         click.echo(f"{reason['code']}: {reason['meaning']} {reason['hint']}")
     if status["is_ready"]:
         click.echo("ready")
@@ -140,6 +150,29 @@ def release(passage: str, config_file: Path) -> None:
 def cancel(passage: str, config_file: Path) -> None:
     """End the held PASSAGE (its id, or how it begins)."""
     _decide(passage, config_file, "cancel")
+
+
+@click.command()
+@click.argument("destination")
+@config_option
+def pause(destination: str, config_file: Path) -> None:
+    """Deliver nothing to DESTINATION until it is resumed, or until the gateway is started again."""
+    _switch(destination, config_file, "pause")
+
+
+@click.command()
+@click.argument("destination")
+@config_option
+def resume(destination: str, config_file: Path) -> None:
+    """Deliver to DESTINATION again, at once."""
+    _switch(destination, config_file, "resume")
+
+
+def _switch(destination: str, config_file: Path, how: str) -> None:
+    from gateway.config import load
+
+    Console.of(load(config_file)).switch(destination, how)
+    click.echo(f"{destination}: {_DECIDED[how]}")
 
 
 def _decide(beginning: str, config_file: Path, decision: str) -> None:
@@ -164,7 +197,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
     now = datetime.now(UTC)
     for one in found:
         colour = "red" if one["is_late"] else _COLOURS.get(one["group"], "white")
-        reason = one["reason"]
+        reason = one["reason"] or one["waiting"]
         table.add_row(
             one["id"][:8],
             escape(one["pseudonym"] or "-"),

@@ -1,7 +1,8 @@
 """The web console: what the passages do, for people, for the commands and for probes.
 
 Comes in: HTTP requests on a loopback address. Goes out: pages, JSON, a stream of events, pictures of slices. It
-changes nothing but by `Board.release`, `Board.cancel` and the drain, and reaches no identity: a `Board` has none.
+changes nothing but by `Board.release`, `Board.cancel`, `Queues` and the drain, and reaches no identity: a `Board` has
+none.
 
 ==============================  ================================================================
 ``GET /``                       the passages, live
@@ -17,6 +18,7 @@ changes nothing but by `Board.release`, `Board.cancel` and the drain, and reache
 ``GET /api/status``             `views.StatusView`
 ``GET /api/passages[/{id}]``    `views.PassageView`
 ``POST /api/passages/{id}/release``, ``…/cancel``  204, or 409 if it is not held
+``POST /api/destinations/{name}/pause``, ``…/resume``  204: nothing is delivered there, or it is again
 ``POST /api/drain``             202: the gateway stops as on SIGTERM
 ==============================  ================================================================
 """
@@ -28,7 +30,6 @@ import errno
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -43,6 +44,8 @@ from gateway.console.pages import Pages
 from gateway.console.readiness import Readiness
 from gateway.errors import ConfigError
 from gateway.flow.board import Board, Outline
+from gateway.flow.concerns import Concern
+from gateway.flow.queues import Queues
 from gateway.metrics import Metrics
 from gateway.passage import WAY, Passage, State
 
@@ -65,6 +68,10 @@ class Console:
         Tells what stands in the way of taking another series.
     drain : callable, optional
         Asks the gateway to stop when what is under way is done.
+    concerns : callable, optional
+        Tells what is wrong with the gateway itself.
+    queues : Queues, optional
+        What waits before each destination.
     pool : Executor, optional
         Where slices are packed for the viewer; the event loop's own, if left out.
     limits : StreamLimits, optional
@@ -78,6 +85,8 @@ class Console:
         readiness: Callable[[], Readiness],
         *,
         drain: Callable[[], None] = lambda: None,
+        concerns: Callable[[], Sequence[Concern]] = tuple,
+        queues: Queues | None = None,
         pool: Executor | None = None,
         limits: StreamLimits | None = None,
     ) -> None:
@@ -86,6 +95,8 @@ class Console:
         self._metrics = metrics
         self._readiness = readiness
         self._drain = drain
+        self._concerns = concerns
+        self._queues = queues
         self._pool = pool
         self._pages = Pages()
         self._hub = Hub(board, self._view, self._status, limits)
@@ -151,6 +162,7 @@ class Console:
         get(f"/api/passages/{_ID}", self._api_passage)
         post(f"/api/passages/{_ID}/release", self._release)
         post(f"/api/passages/{_ID}/cancel", self._cancel)
+        post(r"/api/destinations/{name:[^/]{1,64}}/{switch:pause|resume}", self._switch)
         post("/api/drain", self._begin_drain)
         app.router.add_route("*", "/{rest:.*}", self._nothing_here)
         return app
@@ -161,11 +173,15 @@ class Console:
     # What the answers are made of
 
     def _view(self, passage: Passage) -> views.PassageView:
-        return views.passage_view(passage, deadline_s=self._config.passage.deadline_s, now=datetime.now(UTC))
+        return views.passage_view(passage, deadline_s=self._config.passage.deadline_s)
 
     def _status(self) -> views.StatusView:
         return views.status_view(
-            self._config, self._board.passages(), self._readiness(), now=datetime.now(UTC)
+            self._config,
+            self._board.passages(),
+            self._readiness(),
+            self._concerns(),
+            self._queues.all() if self._queues is not None else (),
         )
 
     def _refusal(self, request: web.Request, refused: guard.Refused) -> web.Response:
@@ -301,6 +317,13 @@ class Console:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         return await self._decide(request, self._board.cancel)
+
+    async def _switch(self, request: web.Request) -> web.Response:
+        name, switch = request.match_info["name"], request.match_info["switch"]
+        if self._queues is None or all(queue.name != name for queue in self._queues.all()):
+            return _error(404, "No destination has this name.")
+        await (self._queues.pause(name) if switch == "pause" else self._queues.resume(name))
+        return web.Response(status=204)
 
     async def _begin_drain(self, request: web.Request) -> web.Response:
         self._drain()

@@ -21,6 +21,8 @@ from gateway.console.legible import legible_colour, legible_name
 from gateway.console.readiness import Readiness
 from gateway.errors import CATALOGUE, Fact, GatewayError
 from gateway.flow.board import Outline
+from gateway.flow.concerns import Concern
+from gateway.flow.queues import Queue
 from gateway.passage import WAY, Passage, State
 
 
@@ -46,6 +48,24 @@ class ReasonView(TypedDict):
     meaning: str
     hint: str
     facts: list[FactView]
+
+
+class AlarmView(ReasonView):
+    """Something that is wrong with the gateway itself."""
+
+    about: str
+    """A passage's id, a destination's name, or nothing."""
+    since: str
+
+
+class QueueView(TypedDict):
+    """What waits before a destination."""
+
+    name: str
+    waiting: int
+    is_paused: bool
+    reason: ReasonView | None
+    """Why the last try failed."""
 
 
 class DestinationView(TypedDict):
@@ -83,6 +103,9 @@ class PassageView(TypedDict):
     uploaded: int
     destinations: list[DestinationView]
     reason: ReasonView | None
+    """Why it is held or has failed."""
+    waiting: ReasonView | None
+    """What keeps it where it is although nobody is needed: it is tried again by itself."""
     may: list[str]
     """What a person may do: `release`, `cancel`."""
 
@@ -100,6 +123,9 @@ class StatusView(TypedDict):
     is_ready: bool
     is_draining: bool
     reasons: list[ReasonView]
+    alarms: list[AlarmView]
+    queues: list[QueueView]
+    """One for each destination."""
     waivers: list[WaiverView]
     held: int
     active: int
@@ -136,7 +162,7 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def passage_view(passage: Passage, *, deadline_s: float, now: datetime) -> PassageView:
+def passage_view(passage: Passage, *, deadline_s: float) -> PassageView:
     """Return a passage as the pages show it.
 
     Parameters
@@ -144,8 +170,6 @@ def passage_view(passage: Passage, *, deadline_s: float, now: datetime) -> Passa
     passage : Passage
     deadline_s : float
         Seconds after its first instance by which it should be delivered.
-    now : datetime
-        Aware UTC.
     """
     deadline = passage.started + timedelta(seconds=deadline_s)
     return PassageView(
@@ -161,7 +185,7 @@ def passage_view(passage: Passage, *, deadline_s: float, now: datetime) -> Passa
         started=timestamp(passage.started),
         since=timestamp(passage.since),
         deadline=timestamp(deadline),
-        is_late=is_late(passage, deadline_s=deadline_s, now=now),
+        is_late=is_late(passage),
         way=_way(passage),
         history=[
             StepView(state=step.state.value, at=timestamp(step.at), reason=step.reason)
@@ -173,6 +197,7 @@ def passage_view(passage: Passage, *, deadline_s: float, now: datetime) -> Passa
             DestinationView(name=name, has_it=name in passage.delivered_to) for name in passage.deliver_to
         ],
         reason=reason_view(passage.error) if passage.error else None,
+        waiting=reason_view(passage.waiting) if passage.waiting and not passage.has_ended else None,
         may=["release", "cancel"] if passage.state is State.HELD else [],
     )
 
@@ -184,9 +209,9 @@ def group_of(passage: Passage) -> str:
     return "done" if passage.has_ended else "active"
 
 
-def is_late(passage: Passage, *, deadline_s: float, now: datetime) -> bool:
-    """Whether a passage should have been delivered before now and was not."""
-    return not passage.has_ended and (now - passage.started).total_seconds() > deadline_s
+def is_late(passage: Passage) -> bool:
+    """Whether a passage should have been delivered before now and was not; no setting of a clock makes it so."""
+    return not passage.has_ended and passage.is_late
 
 
 def _way(passage: Passage) -> list[StageView]:
@@ -228,20 +253,42 @@ def readiness_view(readiness: Readiness) -> list[ReasonView]:
     ]
 
 
+def alarm_view(concern: Concern) -> AlarmView:
+    """Return something that is wrong with the gateway itself."""
+    reason = reason_view(concern.error)
+    return AlarmView(**reason, about=concern.about, since=timestamp(concern.since))
+
+
+def queue_view(queue: Queue) -> QueueView:
+    """Return what waits before a destination."""
+    return QueueView(
+        name=queue.name,
+        waiting=queue.waiting,
+        is_paused=queue.is_paused,
+        reason=reason_view(queue.error) if queue.error else None,
+    )
+
+
 def status_view(
-    config: Config, passages: Iterable[Passage], readiness: Readiness, *, now: datetime
+    config: Config,
+    passages: Iterable[Passage],
+    readiness: Readiness,
+    concerns: Iterable[Concern] = (),
+    queues: Iterable[Queue] = (),
 ) -> StatusView:
     """Return the gateway at a glance."""
     counts = {"held": 0, "active": 0, "done": 0}
     late = 0
     for passage in passages:
         counts[group_of(passage)] += 1
-        late += is_late(passage, deadline_s=config.passage.deadline_s, now=now)
+        late += is_late(passage)
     return StatusView(
         version=__version__,
         is_ready=readiness.is_ready,
         is_draining=readiness.is_draining,
         reasons=readiness_view(readiness),
+        alarms=[alarm_view(concern) for concern in concerns],
+        queues=[queue_view(queue) for queue in queues],
         waivers=[
             WaiverView(
                 protection=waiver.protection.value, until=waiver.until.isoformat(), reason=waiver.reason

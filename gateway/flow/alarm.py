@@ -1,12 +1,14 @@
-"""Alarm: tell a hospital's own alarm system of a passage that is late or must be sent again.
+"""Alarm: tell a hospital's own alarm system of a passage that is late or must be sent again, and of other concerns.
 
-In: a passage. Out: a JSON object by POST, once and then daily for as long as the passage is open. It carries nothing
-that the console does not show: ids, pseudonym, state, code, times. That it cannot be told harms no passage.
+In: a passage, or a message. Out: a JSON object by POST, once and then daily for as long as the matter is open. It
+carries nothing that the console does not show: ids, pseudonym, state, code, times. That it cannot be told harms no
+passage.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -21,9 +23,11 @@ ANSWER_S: Final = 10.0
 PAUSES_S: Final = (5.0, 30.0, 120.0)
 """Between the tries of one telling."""
 
+Message = Mapping[str, str]
+
 
 class Alarm:
-    """Tells of passages.
+    """Tells of passages and concerns.
 
     Parameters
     ----------
@@ -40,33 +44,47 @@ class Alarm:
 
     async def ring(self, passage: Passage) -> None:
         """Tell of a passage, now and again; returns when it has ended, or at once where it is told of already."""
-        if self._url is None or passage.id in self._ringing:
+        if passage.id in self._ringing:
             return
         self._ringing.add(passage.id)
         try:
-            while not passage.has_ended:
-                await self._tell(self._url, passage)
-                await asyncio.sleep(self._repeat_s)
+            await self.tell(lambda: message(passage), until=lambda: passage.has_ended)
         finally:
             self._ringing.discard(passage.id)
 
-    async def _tell(self, url: str, passage: Passage) -> None:
+    async def tell(self, told: Callable[[], Message], *, until: Callable[[], bool]) -> None:
+        """Tell a message, now and again.
+
+        Parameters
+        ----------
+        told : callable
+            Makes the message as it is now.
+        until : callable
+            Whether there is nothing more to tell.
+        """
+        if self._url is None:
+            return
+        while not until():
+            await self._insist(self._url, told())
+            await asyncio.sleep(self._repeat_s)
+
+    async def _insist(self, url: str, told: Message) -> None:
         for pause_s in (*self._pauses_s, None):
-            if await _is_told(url, passage):
+            if await _is_told(url, told):
                 return
-            _log.warning("alarm not told", passage=passage.id, reason="ALARM_NOT_TOLD")
+            _log.warning("alarm not told", passage=told.get("passage", ""), reason="ALARM_NOT_TOLD")
             if pause_s is not None:
                 await asyncio.sleep(pause_s)
 
 
-async def _is_told(url: str, passage: Passage) -> bool:
+async def _is_told(url: str, told: Message) -> bool:
     # No proxy of the environment, no cookie, no redirection: only who was configured.
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     jar = aiohttp.DummyCookieJar()
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, trust_env=False) as session,
-            session.post(url, json=message(passage), allow_redirects=False) as answer,
+            session.post(url, json=dict(told), allow_redirects=False) as answer,
         ):
             return answer.status < 300
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):  # ValueError: no URL after all

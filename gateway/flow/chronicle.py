@@ -103,3 +103,7 @@ class Chronicle:
     async def decided(self, passage_id: str, deed: Deed) -> None:
         """A person released or cancelled a held passage."""
         await self._link.write(PersonActed(at=datetime.now(UTC), deed=deed, passage=passage_id))
+
+    async def switched(self, destination: str, deed: Deed) -> None:
+        """A person paused or resumed the deliveries to a destination."""
+        await self._link.write(PersonActed(at=datetime.now(UTC), deed=deed, destination=destination))

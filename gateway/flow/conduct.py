@@ -8,7 +8,6 @@ an alarm at the deadline). Every change is journalled and announced.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
@@ -111,7 +110,7 @@ class Conductor:
         passage = series.passage
         left, since = passage.state, passage.since
         step = passage.move(to, error=error)
-        self._metrics.stage_seconds.labels(left).observe((step.at - since).total_seconds())
+        self._metrics.stage_seconds.labels(left).observe(max(0.0, (step.at - since).total_seconds()))
         self._metrics.passages.labels(left).dec()
         if passage.has_ended:
             self._metrics.passages_ended_total.labels(to, step.reason or "").inc()
@@ -217,8 +216,9 @@ class Conductor:
 
     async def _sound_alarm(self, series: Series) -> None:
         """Mark a passage that is late, by a monotonic clock."""
-        started = time.monotonic() - (datetime.now(UTC) - series.passage.started).total_seconds()
-        await asyncio.sleep(max(0.0, started + self._config.passage.deadline_s - time.monotonic()))
+        # After a restart only the wall clock knows how old it is; one that was set back makes nothing younger than now.
+        age_s = max(0.0, (datetime.now(UTC) - series.passage.started).total_seconds())
+        await asyncio.sleep(max(0.0, self._config.passage.deadline_s - age_s))
         series.passage.is_late = True
         self._metrics.deadline_passed_total.inc()
         _log.error("late", passage=series.passage.id, state=series.passage.state, reason="DEADLINE_PASSED")

@@ -14,7 +14,7 @@ import numpy as np
 from gateway.clerk.records import Deed
 from gateway.cloud.payload import unpack
 from gateway.dicom.walk import WalkLimits, walk
-from gateway.errors import PassageUnfit
+from gateway.errors import GatewayError, PassageUnfit
 from gateway.flow.board import Outline, SlicePicture
 from gateway.flow.chronicle import Chronicle
 from gateway.flow.series import Series
@@ -66,6 +66,13 @@ class Gallery:
             ended = [s for s in self._series.values() if s.passage.has_ended]
             for series_ in ended[: max(0, len(ended) - KEPT_ENDED)]:
                 del self._series[series_.passage.id]
+
+    def waits(self, passage_id: str, error: GatewayError) -> None:
+        """Note what a passage waits for in the state it is in."""
+        series = self._series.get(passage_id)
+        if series is not None and not series.passage.has_ended:
+            series.passage.waiting = error
+            self.changed(series)
 
     def passages(self) -> Sequence[Passage]:
         """Those in memory, newest first."""

@@ -2,7 +2,8 @@
 
 In: how the passages stood that were open when the vault before this one ended. Out: the same passages, under their
 ids, with their instances again: pulled from the source's PACS (C-FIND over days, keyed digests compared; C-MOVE or
-C-GET), or sent again by whoever sent them. What nobody has returned is held as SEND_AGAIN, and asking goes on.
+C-GET), or sent again by whoever sent them. What nobody has returned is held as SEND_AGAIN, and asking goes on. Where
+only the contourer's deletion receipt is open, it is asked for.
 
 The rest of a series of which the source has more than arrived is pulled in the same way.
 """
@@ -25,7 +26,7 @@ from gateway.cloud.contourer import Contourer, Order
 from gateway.config import Query
 from gateway.dicom.query import Arrived, FoundSeries, Retrieved, Take
 from gateway.dicom.storage import StorageService, StoreRequest
-from gateway.errors import ContourerUnavailable, GatewayError, IntakeError, PassageUnfit, PeerError
+from gateway.errors import GatewayError, IntakeError, PassageUnfit, PeerError
 from gateway.flow.alarm import Alarm
 from gateway.flow.assemble import Assembler
 from gateway.flow.chronicle import SERIES, STUDY, Digest
@@ -141,9 +142,14 @@ class Recovery:
 
     def take_up(self, passages: Sequence[OpenPassage]) -> None:
         """Show and conduct what was open, before anything new arrives; nothing is asked for yet."""
-        newest: dict[str, str] = {one.opened.series: one.id for one in passages if one.opened is not None}
+        newest: dict[str, str] = {
+            one.opened.series: one.id for one in passages if one.opened is not None and not one.has_ended
+        }
         for before in passages:
             series = self._series(before)
+            if before.has_ended:
+                self._keep(self._delete_there(series))
+                continue
             if series.passage.state is State.RESTORED:
                 self._keep(self._delete_there(series))
             elif before.opened is None:  # the journal was damaged: nobody knows what it was
@@ -317,12 +323,12 @@ class Recovery:
         while series.exchange is None:
             try:
                 series.exchange = await self._contourer.join(order, series.joinable)
-            except ContourerUnavailable:
+            except GatewayError as error:
+                _log.warning("not deleted yet", passage=series.passage.id, reason=error.code)
+                if error.code == "CONTOURER_LOST":
+                    return  # it cannot be taken up: the missing receipt has its own alarm
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._patience.longest_s)
-            except GatewayError as error:
-                _log.warning("not deleted", passage=series.passage.id, reason=error.code)
-                return
         await self._delete(series)
 
     async def _complete(self, series: Series, query: Query) -> None:
@@ -349,11 +355,7 @@ class Recovery:
             series.arrived.set()
             self._keep(self._alarm.ring(series.passage))
 
-    def _keep(self, work: Coroutine[None, None, None] | Awaitable[None]) -> None:
-        task = self._group.create_task(_run(work))
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _run(work: Awaitable[None]) -> None:
-    await work

@@ -7,7 +7,7 @@ moves the passage itself. Each may be run again after it raised.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from gateway.config import Config, Rule
@@ -18,6 +18,7 @@ from gateway.flow.chronicle import Chronicle
 from gateway.flow.inspect import inspect
 from gateway.flow.output_profile import OutputProfile
 from gateway.flow.prepare import Prepare
+from gateway.flow.receipts import Receipts
 from gateway.flow.restore import restore
 from gateway.flow.rules import rule_for
 from gateway.flow.series import Series
@@ -38,7 +39,15 @@ class PixelGate(Protocol):
 
 
 class Stages:
-    """The stages, and what they need of the world."""
+    """The stages, and what they need of the world.
+
+    Parameters
+    ----------
+    receipts : Receipts
+        Told of each passage whose key is about to be released.
+    deletion : callable
+        Has everything of a passage deleted at the contourer, without waiting for it.
+    """
 
     def __init__(
         self,
@@ -49,8 +58,8 @@ class Stages:
         deliveries: Deliveries,
         chronicle: Chronicle,
         seed: Seed,
-        deleted: Callable[[Series], Coroutine[None, None, None]],
-        group: asyncio.TaskGroup,
+        receipts: Receipts,
+        deletion: Callable[[Series], None],
     ) -> None:
         self._config = config
         self._receive = receive
@@ -59,8 +68,8 @@ class Stages:
         self._deliveries = deliveries
         self._chronicle = chronicle
         self._seed = seed
-        self._deleted = deleted
-        self._group = group
+        self._receipts = receipts
+        self._deletion = deletion
         self._outputs = {
             destination.name: OutputProfile.of(destination) for destination in config.destinations
         }
@@ -104,6 +113,7 @@ class Stages:
         exchange = await self._prepare.exchange(series)
         profile = self._prepare.profile(series.passage.modality)
         await self._chronicle.committed(series, exchange.seal(), profile.name)
+        self._receipts.committed(series.passage.id)
 
     async def commit(self, series: Series) -> None:
         """Release the key."""
@@ -120,7 +130,11 @@ class Stages:
                 series.result = await self._result(series)
         except TimeoutError:
             raise PassageUnfit("DEADLINE_PASSED") from None
-        self._group.create_task(self._deleted(series))
+        except ContourerRefused as refused:
+            if refused.code == "CONTOURER_FOUND_IDENTIFIERS":
+                self._deletion(series)  # it says that it did: its signed receipt is wanted at once
+            raise
+        self._deletion(series)
 
     async def _result(self, series: Series) -> bytes:
         exchange = await self._prepare.exchange(series)
@@ -193,7 +207,7 @@ class Stages:
         """Begin again at the contourer: the number of slices chose another rule than the first slice had."""
         await self._prepare.settle(series)
         if series.exchange is not None:
-            await series.exchange.delete()
+            await self._receipts.received(await series.exchange.delete())
             await series.exchange.close()
             series.exchange = None
         series.passage.model, series.passage.uploaded = model, 0

@@ -138,6 +138,8 @@ class Deliveries:
     patience : Patience, optional
     troubled : callable, optional
         Told of every try that failed.
+    recovered : callable, optional
+        Told the name of each destination that nothing waits for any more, or that has taken something.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class Deliveries:
         *,
         patience: Patience | None = None,
         troubled: Callable[[Trouble], None] = lambda _: None,
+        recovered: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._lines = {destination.name: Line(destination) for destination in destinations}
         self._scu = scu
@@ -156,6 +159,7 @@ class Deliveries:
         self._metrics = metrics
         self._patience = patience or Patience()
         self._troubled = troubled
+        self._recovered = recovered
 
     @property
     def lines(self) -> Mapping[str, Line]:
@@ -195,6 +199,8 @@ class Deliveries:
             return await self._insist(delivery, line)
         finally:
             line.waiting -= 1
+            if line.waiting == 0 or line.error is None:
+                self._recovered(name)
 
     async def is_there(self, name: str, part10: bytes) -> bool:
         """Whether a destination says that it has an object already; False where it cannot be asked."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway.commands.passages import Console, cancel, passages, ready, release
+from gateway.commands.passages import Console, cancel, passages, pause, ready, release, resume
 from gateway.console.views import passage_view
 from gateway.errors import PassageUnfit
 from gateway.passage import Passage, State
@@ -21,7 +21,7 @@ def view(state: State, *, minutes: int = 1) -> dict[str, Any]:
     if state is State.HELD:
         error = PassageUnfit("SLICE_MISSING", position=12.5)
         passage.move(State.HELD, error=error, at=now - timedelta(minutes=minutes))
-    return {**passage_view(passage, deadline_s=1800, now=now)}
+    return {**passage_view(passage, deadline_s=1800)}
 
 
 @pytest.fixture
@@ -80,9 +80,30 @@ def test_ready_says_what_stands_in_the_way(
     exit_code: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(Console, "status", lambda self: {"is_ready": not reasons, "reasons": reasons})
+    status = {"is_ready": not reasons, "reasons": reasons, "alarms": []}
+    monkeypatch.setattr(Console, "status", lambda self: status)
     result = CliRunner().invoke(ready, ["-c", str(configuration.path)])
     assert (result.exit_code, result.output.strip()) == (exit_code, said)
+
+
+def test_ready_tells_of_alarms_and_is_ready_all_the_same(
+    configuration: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarm = {"code": "CLOCK_JUMPED", "meaning": "It was set.", "hint": "Look."}
+    monkeypatch.setattr(Console, "status", lambda self: {"is_ready": True, "reasons": [], "alarms": [alarm]})
+    result = CliRunner().invoke(ready, ["-c", str(configuration.path)])
+    assert (result.exit_code, result.output) == (0, "CLOCK_JUMPED: It was set. Look.\nready\n")
+
+
+@pytest.mark.parametrize(("command", "said"), [(pause, "tps: paused"), (resume, "tps: resumed")])
+def test_a_queue_is_switched_by_its_destinations_name(
+    configuration: Any, monkeypatch: pytest.MonkeyPatch, command: Any, said: str
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(Console, "switch", lambda self, name, how: asked.append((name, how)))
+    result = CliRunner().invoke(command, ["tps", "-c", str(configuration.path)])
+    assert (result.exit_code, result.output.strip()) == (0, said)
+    assert asked == [("tps", command.name)]
 
 
 def test_without_a_gateway_it_says_where_it_looked(configuration: Any) -> None:

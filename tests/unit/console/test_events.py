@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,8 +36,8 @@ async def running(
     config = made_config(1)
     hub = Hub(
         board,
-        lambda passage: passage_view(passage, deadline_s=60, now=datetime.now(UTC)),
-        lambda: status_view(config, board.passages(), readiness(), now=datetime.now(UTC)),
+        lambda passage: passage_view(passage, deadline_s=60),
+        lambda: status_view(config, board.passages(), readiness()),
         limits,
     )
     task = asyncio.create_task(hub.run())

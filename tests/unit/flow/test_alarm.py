@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
@@ -33,10 +34,10 @@ async def test_it_is_told_again_until_the_passage_ends(monkeypatch: pytest.Monke
     told: list[str] = []
     one = passage()
 
-    async def is_told(url: str, passage: Passage) -> bool:
-        told.append(passage.state)
+    async def is_told(url: str, message: Mapping[str, str]) -> bool:
+        told.append(message["state"])
         if len(told) == 3:
-            passage.move(State.CANCELLED)
+            one.move(State.CANCELLED)
         return len(told) != 1  # the first try fails
 
     monkeypatch.setattr(module, "_is_told", is_told)

@@ -200,6 +200,17 @@ async def test_one_that_everybody_has_is_only_ended_and_deleted(stand: Stand) ->
     assert not asks.moved
 
 
+async def test_one_that_has_ended_is_only_deleted_and_not_shown(stand: Stand) -> None:
+    asks = Asks()
+    ended = standing(delivered=("tps", "archive"))
+    ended.state = State.DELIVERED
+    other = standing(committed=False)
+    stand.recover(asks, other, ended)
+    await asks.retrieved.wait()  # the same series, opened again, is brought back all the same
+    assert [series.before for series in stand.conducted] == [other]
+    assert [series.before for series in stand.deleted] == [ended]
+
+
 async def test_a_pacs_that_knows_no_move_is_asked_by_get(stand: Stand) -> None:
     asks = Asks(refuses_move=True)
     stand.recover(asks, standing())

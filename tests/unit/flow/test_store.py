@@ -73,6 +73,7 @@ def deliveries(
     *destinations: Destination,
     patience: Patience = IMPATIENT,
     troubled: Callable[[Trouble], None] = lambda _: None,
+    recovered: Callable[[str], None] = lambda _: None,
 ) -> Deliveries:
     return Deliveries(
         destinations or [destination()],
@@ -81,7 +82,31 @@ def deliveries(
         Metrics(),
         patience=patience,
         troubled=troubled,
+        recovered=recovered,
     )
+
+
+async def test_who_was_told_of_trouble_is_told_when_it_is_over() -> None:
+    told: list[str] = []
+    tps = Tps(deque([PeerError("PEER_UNREACHABLE")]))
+    lines = deliveries(
+        tps,
+        troubled=lambda trouble: told.append(trouble.destination),
+        recovered=lambda n: told.append(f"{n} is well"),
+    )
+    await lines.deliver("p", "tps", OBJECT)
+    assert told == ["tps", "tps is well"]
+
+
+async def test_a_cancelled_delivery_leaves_no_trouble_behind() -> None:
+    told: list[str] = []
+    lines = deliveries(Tps(always=PeerError("PEER_UNREACHABLE")), recovered=told.append)
+    task = asyncio.create_task(lines.deliver("p", "tps", OBJECT))
+    await asyncio.sleep(0.02)
+    assert told == []
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert told == ["tps"]
 
 
 async def test_success_is_confirmed_by_asking() -> None:
