@@ -149,6 +149,8 @@ class SteadySender:
         How long an answer may take.
     dataset, sop_instance : bytes, str
         What it stores.
+    calling, called : str
+        AE titles.
     """
 
     def __init__(
@@ -159,7 +161,10 @@ class SteadySender:
         slowest_s: float = 1.0,
         dataset: bytes = b"",
         sop_instance: str = wire.SOP_INSTANCE,
+        calling: str = "STORESCU",
+        called: str = "GATEWAY",
     ) -> None:
+        self._titles = {"calling": calling, "called": called}
         self._port, self._tls, self._slowest_s = port, tls, slowest_s
         self._dataset, self._sop_instance = dataset or _DATASET, sop_instance
         self._task: asyncio.Task[None] | None = None
@@ -193,12 +198,12 @@ class SteadySender:
 
     async def _work(self) -> None:
         async with connected(self._port, tls=self._tls) as peer:
-            await peer.associate()
+            await peer.associate(**self._titles)
             while not self._stopped:
                 await self._store(peer)
                 if self.stored % 20 == 0:
                     async with connected(self._port, tls=self._tls) as another:
-                        await another.associate()
+                        await another.associate(**self._titles)
                         await self._store(another)
                         await another.send(wire.RELEASE_RQ)
                         assert await another.pdu() == wire.RELEASE_RP

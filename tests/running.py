@@ -188,6 +188,16 @@ class Gateway:
         return until(found, limit_s, f"{count} passages {'/'.join(states)}")
 
 
+def without_text_gate(folder: Path) -> dict[str, Any]:
+    """A change of the configuration: text in the pixels is not looked for, which takes most of a passage's time."""
+    profiles = []
+    for modality in ("ct", "mr"):
+        profile = folder / f"{modality}.yaml"
+        profile.write_text(f"extends: contouring-{modality}\nname: made-{modality}\ntext_gate: false\n")
+        profiles.append(str(profile))
+    return {"deid": {"profiles": profiles}}
+
+
 @contextlib.contextmanager
 def running(
     folder: Path, changes: Mapping[str, Any] | None = None, *, prefix: Sequence[str] = (), tps: bool = True
