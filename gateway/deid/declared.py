@@ -41,6 +41,8 @@ class Attribute:
     """CODE: fewer known words than this are no value."""
     fill: str = ""
     """CODE with positions: what stands at the last position where no known word does."""
+    if_empty: str = ""
+    """CODE with values: the word that an element without a value stands for; an absent element stands for nothing."""
     value: str = ""
     """CONSTANT."""
     bounds: tuple[float, float] | None = None

@@ -193,9 +193,9 @@ def _fate(
             return Fate.REMOVED, "private"
         return Fate.REMOVED, "identifying by PS3.15 E.1-1" if table.row(tag) else "not needed for contouring"
     why = attribute.reason if attribute else "Computed from what the profile declares"
-    if before is None:
-        return Fate.ADDED, why
-    if not after:
+    if not after and before is not None:
         return Fate.EMPTIED, why
+    if not (before or b"").strip(b" \0"):
+        return Fate.ADDED, why
     is_own = attribute is not None and attribute.action in (Action.NUMBER, Action.CODE)
     return Fate.KEPT if is_own or before == after else Fate.REPLACED, why

@@ -57,6 +57,7 @@ class _AttributeFile(_Model):
     positions: Annotated[tuple[_Words, ...], Field(min_length=1, max_length=8, strict=False)] | None = None
     at_least: Annotated[int, Field(ge=1)] = 1
     fill: _Word | None = None
+    if_empty: _Word | None = None
     value: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$")] | None = None
     range: _Bounds | None = None
     count: Annotated[tuple[int, int], Field(strict=False)] | None = None
@@ -153,6 +154,7 @@ def _attribute(keyword: str, entry: _AttributeFile, where: Word) -> Attribute:
         values=frozenset(entry.values or ()),
         at_least=entry.at_least,
         fill=entry.fill or "",
+        if_empty=entry.if_empty or "",
         value=entry.value or "",
         bounds=entry.range,
         fewest=fewest,

@@ -185,6 +185,8 @@ def _check_form(profile: Declared, attribute: Attribute) -> None:
         _dishonest(profile, tag, "between 1 and 16 values")
     if attribute.fill and (not attribute.positions or attribute.fill not in attribute.positions[-1]):
         _dishonest(profile, tag, "fill is a word of the last position")
+    if attribute.if_empty and attribute.if_empty not in attribute.values:
+        _dishonest(profile, tag, "if_empty is one of the values")
     others = {other.keyword: other for other in profile.attributes}
     if attribute.unless and attribute.unless not in others:
         _dishonest(profile, tag, "unless names an attribute that is not there")

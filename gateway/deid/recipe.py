@@ -134,7 +134,7 @@ def _code(attribute: Attribute) -> Step:
     positions = [frozenset(word.encode("ascii") for word in words) for words in attribute.positions]
     anywhere = frozenset(word.encode("ascii") for word in attribute.values)
     fewest = attribute.at_least
-    fill = attribute.fill.encode("ascii")
+    fill, if_empty = attribute.fill.encode("ascii"), attribute.if_empty.encode("ascii")
     missing = _missing(attribute)
 
     def write(instance: Instance, pseudonyms: Pseudonyms) -> bytes:
@@ -142,6 +142,8 @@ def _code(attribute: Attribute) -> Step:
         if span is None or span[0] != vr or span[2] - span[1] > 1024:
             return missing(span is not None)
         found = bytes(instance.data[span[1] : span[2]]).rstrip(b"\0").split(b"\\")
+        if if_empty and not found[0].strip(b" ") and len(found) == 1:
+            return element(tag, vr, if_empty)
         words = []
         if positions:
             for word, known in zip(found, positions, strict=False):

@@ -169,3 +169,12 @@ def test_a_dishonest_profile_is_told_in_one_line(tmp_path: Path) -> None:
     result = run("table", "--profile", tmp_path / "site.yaml")
     assert result.exit_code == 1
     assert "DEID_PROFILE_DISHONEST" in result.output
+
+
+async def test_a_word_for_an_element_without_a_value_is_shown_as_added(tmp_path: Path) -> None:
+    source = made.image(modality="MR")
+    source.SequenceVariant = ""
+    path = tmp_path / "a"
+    path.write_bytes(made.part10(source))
+    (line,) = [line for line in (await previewer().preview(path)).lines if line.tag == 0x00180021]
+    assert (line.fate, line.before, line.after) == (Fate.ADDED, b"", b"NONE")

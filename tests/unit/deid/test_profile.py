@@ -140,6 +140,7 @@ DISHONEST = {
     "a constant position": "ImagePositionPatient: {type: 1, action: constant, value: '0', reason: no reason}",
     "empty of type 3": "SeriesNumber: {type: 3, action: empty, reason: no reason}",
     "a fill of its own": "ImageType: {type: 1, action: code, positions: [[A]], fill: SMITH, reason: no reason}",
+    "an empty word of its own": "PatientPosition: {type: 3, action: code, values: [HFS], if_empty: A, reason: none}",
     "a condition on nothing": "Laterality: {type: 2C, action: empty, unless: PatientAge, reason: no reason}",
     "a condition on no word": "KVP: {type: 2, action: number, when: [PatientPosition, XYZ], reason: no reason}",
 }

@@ -197,6 +197,26 @@ def test_positions_are_kept_up_to_the_first_unknown_word(raw: bytes, out: bytes 
     assert (found.rstrip() if found else found) == out
 
 
+@pytest.mark.parametrize(
+    ("raw", "out"),
+    [
+        (b"", b"NONE"),
+        (b"  ", b"NONE"),
+        (b"\0\0", b"NONE"),
+        (b"SK", b"SK"),
+        (b"SMITH ", None),
+        (b"\\SMITH", None),
+    ],
+)
+def test_an_element_without_a_value_can_stand_for_a_word(raw: bytes, out: bytes | None) -> None:
+    attribute = code(0x00180021, values=frozenset({"SK", "NONE"}), if_empty="NONE")
+    assert written(received(element(0x00180021, b"CS", raw)), attribute).get(0x00180021) == out
+
+
+def test_an_absent_element_stands_for_nothing() -> None:
+    assert written(received(), code(0x00180021, values=frozenset({"NONE"}), if_empty="NONE")) == {}
+
+
 def test_uids_are_replaced_everywhere_alike() -> None:
     attribute = Attribute(0x00200052, "F", "UI", "1", Action.UID, "a reason")
     instance = received()
