@@ -164,6 +164,7 @@ class Assembler:
             source=series.passage.source, called=series.passage.called, modality=series.passage.modality
         )
         passage.pseudonym, passage.received = series.passage.pseudonym, series.passage.received
+        passage.model = series.passage.model
         heir = Series(
             series.key,
             passage,

@@ -197,8 +197,8 @@ class Prepare:
         try:
             if slice_.instance is not None:
                 await self._pseudonymise(series, slice_, slice_.instance)
-            if series.joinable:
-                return  # the contourer may have it all since before the restart
+            if series.joinable or not series.passage.model:
+                return  # the contourer may have it all since before the restart; or no rule says yet who contours
             async with self._lanes.setdefault(series.passage.id, asyncio.Semaphore(AT_ONCE)):
                 await self._upload(series, slice_)
         except GatewayError as error:

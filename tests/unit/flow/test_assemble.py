@@ -82,9 +82,11 @@ def test_two_patients_in_two_studies_hold_nothing(assembler: Assembler) -> None:
 
 def test_more_slices_after_the_series_was_whole_go_to_a_successor_with_all(assembler: Assembler) -> None:
     series, _ = take(assembler, made.instance())
+    series.passage.model = "made"
     series.passage.move(State.COMPLETE)
     assert series.is_taken_for_whole
     heir = assembler.succeed(series)
+    assert heir.passage.model == "made"
     assembler.add(heir, made.instance(1), 2, 1000)
     assert series.is_superseded
     assert (len(series.slices), len(heir.slices)) == (0, 2)
