@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,9 @@ class Stand:
             slice_ = self.assembler.add(series, instance, 1, len(instance.data))
             assert slice_ is not None
             outgoing = deidentify(instance, series.pseudonyms, self.profiles[instance.modality])
-            await self.gate.look(series, slice_, instance, outgoing)
-            slice_.payload = pack(outgoing, Codec.RAW)
+            slice_.payload = await self.gate.look(
+                series, slice_, instance, outgoing, partial(pack, outgoing, Codec.RAW)
+            )
             slice_.instance = None
         return series
 

@@ -9,6 +9,7 @@ nobody may release.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -66,11 +67,19 @@ class _Memory:
     """What the gate keeps of a passage."""
 
     sight: Sight | None = None
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One slice is looked at at a time."""
+    begun: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `sight` is made of the first slice."""
     early: asyncio.Task[_Told | None] | None = None
     """None is its result where the reader failed."""
     found: Found | None = None
+
+    def see(self, modality: str, index: int, outgoing: DeidentifiedSlice) -> None:
+        """Add one slice; on any thread."""
+        stored = _stored(outgoing)
+        with self.begun:
+            if self.sight is None:
+                self.sight = Sight(modality, _rescale(outgoing), stored)
+        self.sight.add(index, stored)
 
 
 class PixelGate:
@@ -105,15 +114,36 @@ class PixelGate:
         self._memories: dict[str, _Memory] = {}
 
     async def look(
-        self, series: Series, slice_: Slice, instance: Instance, deidentified: DeidentifiedSlice
-    ) -> None:
-        """See one slice before it is packed."""
+        self,
+        series: Series,
+        slice_: Slice,
+        instance: Instance,
+        deidentified: DeidentifiedSlice,
+        work: Callable[[], T],
+    ) -> T:
+        """See one slice, and do what else is to be done with its pixels, in one go while they are at hand.
+
+        Parameters
+        ----------
+        work : callable
+            Run after it on the same thread of the pool; its result is returned.
+        """
         slice_.is_secondary = is_secondary(instance)
         try:
             check_declared(instance)
         except GatewayError as error:
             slice_.unfit = error
-        await self._see(series, slice_, lambda: deidentified)
+        memory = self._memories.setdefault(series.passage.id, _Memory())
+
+        def see_and_work() -> T:
+            memory.see(series.passage.modality, slice_.index, deidentified)
+            return work()
+
+        done = await self._in_pool(see_and_work)
+        sight = memory.sight
+        if memory.early is None and sight is not None and sight.count >= EARLY and self._is_read(series):
+            memory.early = self._group.create_task(self._read_ahead(sight))
+        return done
 
     async def verdict(self, series: Series) -> None:
         """Judge the series, once its geometry was checked.
@@ -162,27 +192,11 @@ class PixelGate:
             or any(slice_.is_secondary for slice_ in series.slices.values())
         )
 
-    async def _see(self, series: Series, slice_: Slice, made: Callable[[], DeidentifiedSlice]) -> None:
-        memory = self._memories.setdefault(series.passage.id, _Memory())
-
-        def see() -> Sight:
-            outgoing = made()
-            stored = _stored(outgoing)
-            sight = memory.sight or Sight(series.passage.modality, _rescale(outgoing), stored)
-            sight.add(slice_.index, stored)
-            return sight
-
-        async with memory.turn:
-            memory.sight = await self._in_pool(see)
-            if memory.sight.count == EARLY and memory.early is None and self._is_read(series):
-                pictures = await self._in_pool(memory.sight.standing_still)
-                memory.early = self._group.create_task(self._read_ahead(memory.sight, pictures))
-
     async def _read(self, series: Series, memory: _Memory) -> Found | None:
         order = series.ordered
         for slice_ in order:  # those that a passage before this one has packed
             if memory.sight is None or not memory.sight.has(slice_.index):
-                await self._see(series, slice_, partial(self._unpacked, slice_))
+                await self._in_pool(partial(self._see_packed, memory, series.passage.modality, slice_))
         sight = memory.sight
         if sight is None or sight.is_mixed:
             raise PassageUnfit("GEOMETRY_MIXED")
@@ -207,11 +221,14 @@ class PixelGate:
                 return told.found
         return await self._first_with_text(sight, await self._in_pool(sight.standing_still))
 
-    async def _read_ahead(self, sight: Sight, pictures: Sequence[Picture]) -> _Told | None:
+    async def _read_ahead(self, sight: Sight) -> _Told | None:
         try:
-            return _Told(await self._first_with_text(sight, pictures))
+            return _Told(await self._first_with_text(sight, await self._in_pool(sight.standing_still)))
         except DeidentificationError:
             return None
+
+    def _see_packed(self, memory: _Memory, modality: str, slice_: Slice) -> None:
+        memory.see(modality, slice_.index, self._unpacked(slice_))
 
     def _unpacked(self, slice_: Slice) -> DeidentifiedSlice:
         if slice_.payload is None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
+from functools import partial
 
 from gateway.cloud.contourer import Contourer, Exchange, Order
-from gateway.cloud.payload import DeidentifiedSlice, pack
+from gateway.cloud.payload import DeidentifiedSlice, SlicePayload, pack
 from gateway.deid.profile import Profile
 from gateway.deid.tripwire import Tripwire
 from gateway.dicom.instance import Instance
@@ -26,8 +26,10 @@ AT_ONCE = 4
 JOIN_S = 3.0
 """How long a contourer may take to say that it knows nothing of a passage from before a restart."""
 
-Look = Callable[[Series, Slice, Instance, DeidentifiedSlice], Awaitable[None]]
-"""Lets the pixel gate see a slice before it is packed."""
+Look = Callable[
+    [Series, Slice, Instance, DeidentifiedSlice, Callable[[], SlicePayload]], Awaitable[SlicePayload]
+]
+"""Lets the pixel gate see a slice, and packs it in the same go."""
 
 
 class Prepare:
@@ -37,8 +39,6 @@ class Prepare:
     ----------
     profiles : mapping of str to Profile
         By modality.
-    cpu : Executor
-        Threads for what releases the GIL.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class Prepare:
         profiles: Mapping[str, Profile],
         tripwire: Tripwire,
         look: Look,
-        cpu: Executor,
         budget: Budget,
         metrics: Metrics,
         changed: Callable[[Series], None],
@@ -57,7 +56,6 @@ class Prepare:
         self._profiles = profiles
         self._tripwire = tripwire
         self._look = look
-        self._cpu = cpu
         self._budget = budget
         self._metrics = metrics
         self._changed = changed
@@ -220,9 +218,8 @@ class Prepare:
     async def _pseudonymise(self, series: Series, slice_: Slice, instance: Instance) -> None:
         deidentified = deidentify(instance, series.pseudonyms, self.profile(series.passage.modality))
         self._tripwire.check(series.passage.id, instance, deidentified)
-        await self._look(series, slice_, instance, deidentified)
-        loop = asyncio.get_running_loop()
-        slice_.payload = await loop.run_in_executor(self._cpu, pack, deidentified, self._contourer.codec)
+        work = partial(pack, deidentified, self._contourer.codec)
+        slice_.payload = await self._look(series, slice_, instance, deidentified, work)
         # The original is not needed any more: what comes back is restored from the identity alone.
         slice_.instance = None
         packed = len(slice_.payload.coded) + len(slice_.payload.header)

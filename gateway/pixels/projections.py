@@ -55,6 +55,13 @@ class Projections:
                 self._kept.append(values.copy())
         self.count += 1
 
+    def copy(self) -> Projections:
+        """What was seen until now; nothing that is added later shows in it."""
+        twin = object.__new__(Projections)
+        twin._minimum, twin._maximum, twin._sum = self._minimum.copy(), self._maximum.copy(), self._sum.copy()
+        twin._kept, twin._stride, twin.count = list(self._kept), self._stride, self.count
+        return twin
+
     @property
     def minimum(self) -> Values:
         """The darkest value of each pixel."""

@@ -40,7 +40,7 @@ OVERLAP: Final = 64
 LEAST_SIDE: Final = 64
 MEMORY_BYTES: Final = 3 * 2**30
 """Address space beyond what the process has at its start."""
-NICE: Final = 15
+NICE: Final = 10
 """Intake goes before reading."""
 
 

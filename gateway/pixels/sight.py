@@ -6,6 +6,7 @@ what is kept is the projections, fifteen slices and some hundred counts for ever
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,7 +51,7 @@ class Picture:
 
 
 class Sight:
-    """What is kept of one series.
+    """What is kept of one series; slices may be added from several threads.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class Sight:
         self.window: Final[Window] = soft_tissue(modality, rescale, first)
         self._projections: Projections | None = None
         self._cells: dict[int, Cells] = {}
+        self._turn = threading.Lock()
         self._shape = first.shape
         self._dtype = first.dtype
         self.is_mixed = False
@@ -94,13 +96,15 @@ class Sight:
         if values.shape != self._shape or values.dtype != self._dtype:
             self.is_mixed = True
             return
-        if key in self._cells:
-            return
-        if self._projections is None:
-            self._projections = Projections(values)
-        else:
-            self._projections.add(values)
-        self._cells[key] = stroke_cells(values, self.window)
+        cells = stroke_cells(values, self.window)
+        with self._turn:
+            if key in self._cells:
+                return
+            if self._projections is None:
+                self._projections = Projections(values)
+            else:
+                self._projections.add(values)
+            self._cells[key] = cells
 
     def standing_still(self) -> list[Picture]:
         """Minimum, median and mean in three windows: what is on every slice shows here."""
@@ -168,9 +172,10 @@ class Sight:
         return grey(values, self.window)
 
     def _seen(self) -> Projections:
-        if self._projections is None:
-            raise RuntimeError("no slice was seen yet")
-        return self._projections
+        with self._turn:
+            if self._projections is None:
+                raise RuntimeError("no slice was seen yet")
+            return self._projections.copy()
 
 
 def _distinct(pictures: Iterator[Picture] | Sequence[Picture]) -> list[Picture]:
