@@ -45,6 +45,7 @@ _MOST_NEW = 4000
 _MOST_NEW_BYTES = 2**20
 """Their bytes; text of a real image takes some thousand."""
 _CHARACTER_SET = 0x00080005
+_BINARY = (b"UN", b"OB")
 
 _Sets = tuple[tuple[str, ...], ...]
 
@@ -82,7 +83,7 @@ class Tripwire:
         """
         found = Outgoing.of(outgoing, self._same[instance.modality])
         memory = self._memories.get(series)
-        if memory is None or len(memory.seen) > _MOST_REMEMBERED:
+        if memory is None or memory.remembered > _MOST_REMEMBERED:
             memory = self._memories[series] = _Memory()
         memory.learn(instance)
         hit = memory.first_hit(found)
@@ -101,10 +102,13 @@ class _Memory:
     Slices of a series share most of their values; only those not seen before cost anything.
     """
 
-    __slots__ = ("_digits", "_parts", "_short", "_uids", "_words", "seen")
+    __slots__ = ("_digits", "_parts", "_seen", "_short", "_uids", "_words", "remembered")
 
     def __init__(self) -> None:
-        self.seen: set[tuple[_Sets, bytes, bytes]] = set()
+        self.remembered = 0
+        """Values that were taken in."""
+        self._seen: dict[_Sets, set[bytes]] = {}
+        """By the character sets under which they are read: VR and value."""
         self._parts: dict[bytes, int] = {}
         self._words: dict[bytes, int] = {}
         self._digits: dict[bytes, int] = {}
@@ -120,19 +124,29 @@ class _Memory:
         DeidentificationError
             DEID_NOT_UNDERSTOOD, if there is more text than an image has.
         """
-        data, seen = instance.data, self.seen
+        data = instance.data
         sets = _character_sets(instance)
+        seen = self._seen.setdefault(sets, set())
+        # Almost always nothing is new: the first level, which is long, is gone through without a call or a copy.
+        unseen = [
+            (tag, vr, start, stop)
+            for tag, (vr, start, stop) in instance.elements.spans.items()
+            if vr in IDENTIFYING_VRS
+            and (stop - start <= LONGEST_BINARY or vr not in _BINARY)
+            and vr + data[start:stop] not in seen
+        ]
         new = new_bytes = 0
-        for tag, vr, start, stop in instance.elements.leaf_spans():
-            if vr in IDENTIFYING_VRS and (stop - start <= LONGEST_BINARY or vr not in (b"UN", b"OB")):
-                key = (sets, vr, bytes(data[start:stop]))
-                if key not in seen:
+        for tag, vr, start, stop in (*unseen, *instance.elements.nested):
+            if vr in IDENTIFYING_VRS and (stop - start <= LONGEST_BINARY or vr not in _BINARY):
+                value = bytes(data[start:stop])
+                if vr + value not in seen:
                     new += 1
                     new_bytes += stop - start
                     if new > _MOST_NEW or new_bytes > _MOST_NEW_BYTES:
                         raise DeidentificationError("DEID_NOT_UNDERSTOOD", values=new, bytes=new_bytes)
-                    seen.add(key)
-                    self._add(needles_of(vr, key[2], sets), tag)
+                    seen.add(vr + value)
+                    self._add(needles_of(vr, value, sets), tag)
+        self.remembered += new
 
     def first_hit(self, found: Outgoing) -> tuple[int, int] | None:
         """Where one stands and whence it came, as tags; None where none does."""
