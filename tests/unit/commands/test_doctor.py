@@ -1,7 +1,8 @@
-"""`gateway doctor` prints every diagnosis, and its exit code says whether one is ill."""
+"""`gateway doctor` prints every diagnosis; its exit code and last line say whether one is ill."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,13 +13,27 @@ from gateway.commands.doctor import doctor
 from gateway.doctor import Diagnosis, Finding
 
 
-@pytest.mark.parametrize(("finding", "code"), [(Finding.WELL, 0), (Finding.CAUTION, 0), (Finding.ILL, 1)])
-def test_only_an_illness_fails(
-    configuration: Any, monkeypatch: pytest.MonkeyPatch, finding: Finding, code: int
-) -> None:
-    monkeypatch.setattr(
-        gateway.doctor, "examine", lambda config: iter([Diagnosis(finding, "disk", "made up")])
-    )
+@pytest.fixture(params=[(Finding.WELL, 0), (Finding.CAUTION, 0), (Finding.ILL, 1)])
+def found(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Finding, int]:
+    finding, code = request.param
+    diagnosis = Diagnosis(finding, "disk", "made up")
+    monkeypatch.setattr(gateway.doctor, "examine", lambda config: iter([diagnosis]))
+    return finding, code
+
+
+def test_only_an_illness_fails(configuration: Any, found: tuple[Finding, int]) -> None:
+    finding, code = found
     result = CliRunner().invoke(doctor, ["-c", str(configuration.path)])
-    assert result.output.split() == [finding.value, "disk:", "made", "up"]
+    verdict = "red" if code else "green"
+    assert result.output.split() == [finding.value, "disk:", "made", "up", verdict]
+    assert result.exit_code == code
+
+
+def test_a_program_gets_the_same_as_json(configuration: Any, found: tuple[Finding, int]) -> None:
+    finding, code = found
+    result = CliRunner().invoke(doctor, ["-c", str(configuration.path), "--json"])
+    assert json.loads(result.output) == {
+        "verdict": "red" if code else "green",
+        "diagnoses": [{"finding": finding.value, "subject": "disk", "text": "made up"}],
+    }
     assert result.exit_code == code
