@@ -13,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/gateway.yaml
-BENCHES ?= intake passage deid score codec pixels delivery restore
+BENCHES ?= intake passage deid score codec pixels delivery restore memory growth uplink
 
 # The stamp carries the digest of what it was installed from: nothing is installed again until that changes.
 digest = $(firstword $(shell cat $(1) | sha256sum))

@@ -19,7 +19,6 @@ import contextlib
 import shutil
 import socket
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
@@ -29,6 +28,7 @@ from pathlib import Path
 from gateway.cloud.exchange import UPLOADS_AT_ONCE
 from tests.bench.passage import entered, phantom_series_of, send, write
 from tests.chaos.peers import Contourer
+from tests.made import encoded
 from tests.running import Gateway, Storescp, free_ports
 from tests.soak.senders import read_pdu
 from tests.wire import CT, EXPLICIT_LE, RELEASE_RQ, associate_rq, read_response, store_message
@@ -179,16 +179,18 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def committed(self, count: int) -> float:
-        """When the latest of so many passages was committed, since the epoch."""
+    def committed(self, count: int) -> tuple[float, float]:
+        """When the latest of so many passages passed its checks and was committed, since the epoch."""
         self.gateway.until_state("delivered", count=count, limit_s=600)
-        return entered(self.gateway.passages()[0], "committed")
+        latest = self.gateway.passages()[0]
+        return entered(latest, "checked"), entered(latest, "committed")
 
 
 def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> None:
     """Print what the gateway takes beside the bytes alone."""
     series = phantom_series_of(slices)
     whole: list[float] = []
+    checks: list[float] = []
     bare: list[float] = []
     sizes: list[int] = []
     with (
@@ -200,12 +202,13 @@ def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> Non
             write(series, folder / "series")
             began = time.time()
             send(folder / "series", bench.gateway.port, "CONTOURGATE")
-            committed = bench.committed(run + 1)
+            checked, committed = bench.committed(run + 1)
             shutil.rmtree(folder / "series")
             size = bench.proxy.upstream_bytes(began)
             took = alone(size, way.port)
             if run:  # the first one warms up; in it the rate of the uplink is not known yet
                 whole.append(committed - began)
+                checks.append(checked - began)
                 bare.append(took)
                 sizes.append(size)
     ratio = statistics.median(one / other for one, other in zip(whole, bare, strict=True))
@@ -223,23 +226,15 @@ def slow_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> Non
     lags: list[float] = []
     with Bench(folder / "slow", bytes_per_s, SLOW_QUIET_S) as bench:
         for run in range(runs + 1):
-            write(phantom_series_of(slices), folder / "series")
-            messages = []
-            for number, path in enumerate(sorted((folder / "series").iterdir())):
-                encoded = path.read_bytes()
-                start = 144 + int.from_bytes(encoded[140:144], "little")
-                uid = subprocess.run(
-                    ["dcmdump", "+P", "SOPInstanceUID", str(path)], capture_output=True, text=True, check=True
-                ).stdout
-                messages.append(
-                    store_message(
-                        encoded[start:],
-                        number,
-                        sop_instance=uid[uid.index("[") + 1 : uid.index("]")],
-                        fragment_bytes=131066,
-                    )
-                )
+            series = phantom_series_of(slices)
+            write(series, folder / "series")
             shutil.rmtree(folder / "series")
+            messages = [
+                store_message(
+                    encoded(dataset), number, sop_instance=dataset.SOPInstanceUID, fragment_bytes=131066
+                )
+                for number, dataset in enumerate(series)
+            ]
             every_s = len(messages[0]) / 2.5 / (SHARE * bytes_per_s)
             with socket.create_connection(("127.0.0.1", bench.gateway.port)) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
