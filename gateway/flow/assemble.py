@@ -60,6 +60,8 @@ class Assembler:
         self._open: dict[SeriesKey, Series] = {}
         self._awaited: dict[bytes, Series] = {}
         self._delivered: OrderedDict[bytes, int] = OrderedDict()
+        self._carried: dict[int, SeriesKey] = {}
+        """By association: the series of the last instance that it brought."""
 
     def __iter__(self) -> Iterator[Series]:
         """Every series whose passage has not ended."""
@@ -126,8 +128,10 @@ class Assembler:
         IntakeError
             If the SOP instance UID is here with other content, or the series is full.
         """
+        self._carried[association] = series.key
         series.associations.add(association)
         series.seen_associations.add(association)
+        series.last_association = association
         series.is_cut_off = False
         series.last_arrival = time.monotonic()
         series.arrived.set()
@@ -187,12 +191,18 @@ class Assembler:
         """Whether this is a late part of a series that was delivered with more slices than came now."""
         return self._delivered.get(self._digest(series.key.series), 0) > len(series.slices)
 
+    def is_carried(self, series: Series) -> bool:
+        """Whether the last that an open association brought was of this series, so that the next may be, too."""
+        return any(self._carried.get(association) == series.key for association in series.associations)
+
     def association_ended(self, association: int, *, released: bool) -> None:
         """Note that an association is gone, and whether the sender said so itself."""
+        self._carried.pop(association, None)
         for series in self._open.values():
             if association in series.associations:
                 series.associations.discard(association)
-                series.is_cut_off = not released
+                # Where another one has brought something since, it is that one which has the last word.
+                series.is_cut_off = not released and series.last_association == association
                 series.arrived.set()
 
     def forget(self, series: Series) -> None:

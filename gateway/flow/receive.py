@@ -56,6 +56,7 @@ class Receive:
     ) -> None:
         self._quiet_s = config.passage.quiet_time_s
         self._idle_s = config.limits.idle_s
+        self._stalled_s = config.limits.idle_s + config.limits.message_s
         self._assembler = assembler
         self._chronicle = chronicle
         self._announced = announced
@@ -132,9 +133,14 @@ class Receive:
         return is_silent or series.announced is None or here >= series.announced
 
     def _limit(self, series: Series) -> float:
-        """How long a silence ends the waiting. While an association is open, its own idle limit bounds it."""
+        """How long a silence ends the waiting.
+
+        An open association that brought this series last may be in the middle of its next instance, however long
+        that takes: the acceptor ends it when it stalls, and then its sender has vanished. One that has gone on to
+        another series has most likely done with this one.
+        """
         if series.associations:
-            return max(self._quiet_s, self._idle_s)
+            return max(self._quiet_s, self._stalled_s if self._assembler.is_carried(series) else self._idle_s)
         return max(self._quiet_s, CUT_OFF_WAIT_S) if series.is_cut_off else self._quiet_s
 
     def _settle(self, series: Series) -> float:

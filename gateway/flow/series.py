@@ -78,6 +78,8 @@ class Series:
     rule: Rule | None = None
     associations: set[int] = field(default_factory=set)
     """Open associations that brought some of it."""
+    last_association: int = 0
+    """The one that brought something last."""
     is_cut_off: bool = False
     """Whether the association that last brought some of it ended by abort or loss instead of release."""
     last_arrival: float = field(default_factory=time.monotonic)

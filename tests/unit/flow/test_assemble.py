@@ -123,3 +123,27 @@ def test_a_series_takes_no_more_than_its_limit(assembler: Assembler) -> None:
     with pytest.raises(IntakeError) as refused:
         take(assembler, made.instance(100))
     assert refused.value.dimse_status == 0xA700
+
+
+def test_a_series_is_carried_by_an_open_association_until_that_brings_another(assembler: Assembler) -> None:
+    series, _ = take(assembler, made.instance(series=1))
+    assert assembler.is_carried(series)
+    other, _ = take(assembler, made.instance(series=2))
+    assert (assembler.is_carried(series), assembler.is_carried(other)) == (False, True)
+    assembler.association_ended(1, released=True)
+    assert not assembler.is_carried(other)
+
+
+def test_a_lost_association_cuts_off_what_it_brought_last(assembler: Assembler) -> None:
+    series, _ = take(assembler, made.instance(0))
+    assembler.association_ended(1, released=False)
+    assert series.is_cut_off
+
+
+def test_a_lost_association_does_not_cut_off_what_another_brought_again(assembler: Assembler) -> None:
+    series, _ = take(assembler, made.instance(0), association=1)
+    take(assembler, made.instance(0), association=2)
+    take(assembler, made.instance(1), association=2)
+    assembler.association_ended(2, released=True)
+    assembler.association_ended(1, released=False)
+    assert not series.is_cut_off

@@ -16,6 +16,7 @@ from gateway.flow.series import Series
 from gateway.passage import Passage
 
 QUIET_S = 0.5
+IDLE_S = 1.0
 
 
 class Stand:
@@ -27,10 +28,14 @@ class Stand:
         self.announced = announced
         self.is_remainder = False
         config: Any = SimpleNamespace(
-            passage=SimpleNamespace(quiet_time_s=QUIET_S), limits=SimpleNamespace(idle_s=60)
+            passage=SimpleNamespace(quiet_time_s=QUIET_S),
+            limits=SimpleNamespace(idle_s=IDLE_S, message_s=60),
         )
         chronicle: Any = SimpleNamespace(counted=self._counted)
-        assembler: Any = SimpleNamespace(is_remainder=lambda series: self.is_remainder)
+        self.is_carried = True
+        assembler: Any = SimpleNamespace(
+            is_remainder=lambda series: self.is_remainder, is_carried=lambda series: self.is_carried
+        )
         self.stage = Receive(config, assembler, chronicle, self._announced, self.pulled.append)
         nothing: Any = None
         passage = Passage(source="PACS", called="A", modality="CT")
@@ -103,6 +108,25 @@ async def test_a_sender_that_vanished_is_waited_for_and_then_a_person_is_asked(
     with pytest.raises(PassageUnfit) as held:
         await stand.seconds()
     assert held.value.code == "INCOMPLETE"
+
+
+async def test_a_sender_in_the_middle_of_an_instance_is_waited_for() -> None:
+    stand = Stand(3, announced=None)
+    stand.series.associations.add(1)
+    waiting = asyncio.create_task(stand.seconds())
+    await asyncio.sleep(2 * IDLE_S)
+    assert not waiting.done()
+    stand.add(3)
+    stand.series.associations.clear()
+    stand.series.arrived.set()
+    assert await waiting > 2 * IDLE_S + QUIET_S * 0.9
+
+
+async def test_control_a_sender_that_went_on_to_another_series_is_not_waited_for() -> None:
+    stand = Stand(3, announced=None)
+    stand.series.associations.add(1)
+    stand.is_carried = False
+    assert await stand.seconds() < 2 * IDLE_S
 
 
 async def test_a_late_remainder_is_held_once() -> None:
