@@ -38,6 +38,8 @@ from gateway.dicom.instance import Instance
 from gateway.dicom.query import Querier
 from gateway.dicom.scu import Scu
 from gateway.dicom.tls import client_context
+from gateway.doctor import certificates
+from gateway.doctor.rounds import Rounds
 from gateway.errors import GatewayError, Word
 from gateway.flow.accept import Accept
 from gateway.flow.alarm import Alarm
@@ -48,6 +50,7 @@ from gateway.flow.concerns import Concerns, damage_told, delivery_troubled
 from gateway.flow.conduct import Conductor
 from gateway.flow.deidentify import stored_values
 from gateway.flow.ending import Ending
+from gateway.flow.expiry import ExpiryWatch
 from gateway.flow.gallery import Gallery
 from gateway.flow.pixel_gate import PixelGate
 from gateway.flow.prepare import Prepare
@@ -263,6 +266,7 @@ class Vault:
             drain=self._stopping.set,
             concerns=lambda: concerns.standing,
             queues=Queues(deliveries.lines, chronicle),
+            doctor=Rounds(config, self._lockdown, scu, contourer).report,
             pool=cpu,
         )
 
@@ -276,7 +280,12 @@ class Vault:
         stack.push_async_callback(console.stop)
         watches = [
             group.create_task(watch)
-            for watch in (self._measure_lag(), ClockWatch(link, concerns).watch(), receipts.watch())
+            for watch in (
+                self._measure_lag(),
+                ClockWatch(link, concerns).watch(),
+                ExpiryWatch(lambda: certificates.examine(config), concerns).watch(),
+                receipts.watch(),
+            )
         ]
         before = await link.open_passages()
         receipts.take_up(before)

@@ -11,11 +11,13 @@ none.
 ``GET /passages/{id}/text.png`` where text was read in the pixels, itself blackened
 ``GET …/slices/{n}.bin``        one slice: `render`
 ``GET …/slices/{n}/outlines.json``  its contours: `views.OutlineView`
+``GET /doctor``                 whether all is well: green or red, with the reasons
 ``GET /events``                 server-sent events: `events`
 ``GET /health/live``            200 while the event loop turns
 ``GET /health/ready``           200 or 503, with the reasons
 ``GET /metrics``                Prometheus
 ``GET /api/status``             `views.StatusView`
+``GET /api/doctor``             `views.DoctorView`
 ``GET /api/passages[/{id}]``    `views.PassageView`
 ``POST /api/passages/{id}/release``, ``…/cancel``  204, or 409 if it is not held
 ``POST /api/destinations/{name}/pause``, ``…/resume``  204: nothing is delivered there, or it is again
@@ -42,6 +44,7 @@ from gateway.console.discretion import discretion
 from gateway.console.events import Hub, Stream, StreamLimits, TooManyStreams
 from gateway.console.pages import Pages
 from gateway.console.readiness import Readiness
+from gateway.doctor.rounds import Report
 from gateway.errors import ConfigError
 from gateway.flow.board import Board, Outline
 from gateway.flow.concerns import Concern
@@ -72,6 +75,8 @@ class Console:
         Tells what is wrong with the gateway itself.
     queues : Queues, optional
         What waits before each destination.
+    doctor : callable, optional
+        Examines the gateway; it answers soon, however often it is asked.
     pool : Executor, optional
         Where slices are packed for the viewer; the event loop's own, if left out.
     limits : StreamLimits, optional
@@ -87,6 +92,7 @@ class Console:
         drain: Callable[[], None] = lambda: None,
         concerns: Callable[[], Sequence[Concern]] = tuple,
         queues: Queues | None = None,
+        doctor: Callable[[], Awaitable[Report]] | None = None,
         pool: Executor | None = None,
         limits: StreamLimits | None = None,
     ) -> None:
@@ -97,6 +103,7 @@ class Console:
         self._drain = drain
         self._concerns = concerns
         self._queues = queues
+        self._doctor = doctor
         self._pool = pool
         self._pages = Pages()
         self._hub = Hub(board, self._view, self._status, limits)
@@ -152,17 +159,19 @@ class Console:
         get(f"/passages/{_ID}/text.png", self._text)
         get(f"/passages/{_ID}/slices/{_INDEX}.bin", self._slice)
         get(f"/passages/{_ID}/slices/{_INDEX}/outlines.json", self._outlines)
+        get("/doctor", self._doctor_page)
         get("/static/{name}", self._static)
         get("/events", self._events, allow_head=False)
         get("/health/live", self._live)
         get("/health/ready", self._ready)
         get("/metrics", self._exposition)
         get("/api/status", self._api_status)
+        get("/api/doctor", self._api_doctor)
         get("/api/passages", self._api_passages)
         get(f"/api/passages/{_ID}", self._api_passage)
         post(f"/api/passages/{_ID}/release", self._release)
         post(f"/api/passages/{_ID}/cancel", self._cancel)
-        post(r"/api/destinations/{name:[^/]{1,64}}/{switch:pause|resume}", self._switch)
+        post(r"/api/destinations/{name:[A-Za-z0-9_.-]{1,32}}/{switch:pause|resume}", self._switch)
         post("/api/drain", self._begin_drain)
         app.router.add_route("*", "/{rest:.*}", self._nothing_here)
         return app
@@ -201,6 +210,9 @@ class Console:
         if passage is None:
             return self._page("gone.html", status=404)
         return self._page("passage.html", passage=passage, way=WAY)
+
+    async def _doctor_page(self, request: web.Request) -> web.Response:
+        return self._page("doctor.html")
 
     async def _nothing_here(self, request: web.Request) -> web.Response:
         if request.path.startswith(("/api/", "/static/")) or request.method not in ("GET", "HEAD"):
@@ -300,6 +312,11 @@ class Console:
 
     async def _api_status(self, request: web.Request) -> web.Response:
         return web.json_response(self._status())
+
+    async def _api_doctor(self, request: web.Request) -> web.Response:
+        if self._doctor is None:
+            return _error(404, "There is no doctor here.")
+        return web.json_response(views.doctor_view(await self._doctor()))
 
     async def _api_passages(self, request: web.Request) -> web.Response:
         return web.json_response({"passages": [self._view(passage) for passage in self._board.passages()]})

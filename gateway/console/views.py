@@ -19,6 +19,8 @@ from gateway import __version__
 from gateway.config import Config
 from gateway.console.legible import legible_colour, legible_name
 from gateway.console.readiness import Readiness
+from gateway.doctor.diagnosis import is_green
+from gateway.doctor.rounds import Report
 from gateway.errors import CATALOGUE, Fact, GatewayError
 from gateway.flow.board import Outline
 from gateway.flow.concerns import Concern
@@ -66,6 +68,22 @@ class QueueView(TypedDict):
     is_paused: bool
     reason: ReasonView | None
     """Why the last try failed."""
+
+
+class DiagnosisView(TypedDict):
+    finding: str
+    """`well`, `caution` or `ill`."""
+    subject: str
+    text: str
+
+
+class DoctorView(TypedDict):
+    """What the doctor found, as `/api/doctor` carries it."""
+
+    verdict: str
+    """`green` or `red`."""
+    at: str
+    diagnoses: list[DiagnosisView]
 
 
 class DestinationView(TypedDict):
@@ -266,6 +284,18 @@ def queue_view(queue: Queue) -> QueueView:
         waiting=queue.waiting,
         is_paused=queue.is_paused,
         reason=reason_view(queue.error) if queue.error else None,
+    )
+
+
+def doctor_view(report: Report) -> DoctorView:
+    """Return what the doctor found."""
+    return DoctorView(
+        verdict="green" if is_green(report.diagnoses) else "red",
+        at=timestamp(report.at),
+        diagnoses=[
+            DiagnosisView(finding=one.finding.value, subject=one.subject, text=one.text)
+            for one in report.diagnoses
+        ],
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,17 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from gateway.config import Config
+from gateway.clerk.records import Record
+from gateway.config import Config, Destination
 from gateway.console.events import StreamLimits
 from gateway.console.readiness import Readiness
 from gateway.console.server import Console
+from gateway.doctor.diagnosis import Diagnosis, Finding
+from gateway.doctor.rounds import Report
+from gateway.flow.chronicle import Chronicle
+from gateway.flow.concerns import Concern
+from gateway.flow.queues import Queues
+from gateway.flow.store import Line
 from gateway.metrics import Metrics
 from tests.browser.made_board import MadeBoard, made_config
 
@@ -45,12 +53,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def destination(name: str, port: int) -> Destination:
+    return Destination(name=name, ae_title=name, host="127.0.0.1", port=port)
+
+
+class Nowhere:
+    """A clerk that takes every record."""
+
+    async def write(self, record: Record) -> None: ...
+
+
 class Stand:
     """A console in an event loop of its own, and the board behind it."""
 
     def __init__(self, **changes: object) -> None:
         self.board = MadeBoard()
         self.readiness = Readiness()
+        self.concerns: list[Concern] = []
+        self.lines = {one.name: Line(one) for one in (destination("TPS", 104), destination("ARCHIVE", 105))}
+        self.diagnoses = [Diagnosis(Finding.WELL, "disk", "12.00 GiB are free")]
         self.config: Config = made_config(free_port(), **changes)
         self.url = f"http://127.0.0.1:{self.config.console.port}"
         self._loop = asyncio.new_event_loop()
@@ -90,10 +111,16 @@ class Stand:
             self.board,
             Metrics(),
             lambda: self.readiness,
+            concerns=lambda: self.concerns,
+            queues=Queues(self.lines, Chronicle(Nowhere(), lambda kind, value: b"")),
+            doctor=self._report,
             limits=StreamLimits(batch_s=0.05, poll_s=0.1, beat_s=1),
         )
         await console.start()
         return console
+
+    async def _report(self) -> Report:
+        return Report(datetime.now(UTC), self.diagnoses)
 
     def _await(self, awaitable: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(10)

@@ -9,19 +9,27 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.clerk.records import Record
 from gateway.config import Console as ConsoleConfig
+from gateway.config import Destination
 from gateway.console.events import StreamLimits
 from gateway.console.guard import HEADERS, REQUEST_HEADER
 from gateway.console.readiness import Readiness
 from gateway.console.render import HEADER
 from gateway.console.server import Console
+from gateway.doctor.diagnosis import Diagnosis, Finding
+from gateway.doctor.rounds import Report
 from gateway.errors import ConfigError, PassageUnfit
 from gateway.flow.board import SlicePicture
+from gateway.flow.chronicle import Chronicle
+from gateway.flow.queues import Queues
+from gateway.flow.store import Line
 from gateway.metrics import Metrics
 from gateway.passage import Passage, State
 from tests.browser.conftest import free_port
@@ -53,11 +61,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(board: MadeBoard | None = None, limits: StreamLimits | None = None) -> AsyncIterator[Served]:
+async def served(
+    board: MadeBoard | None = None, limits: StreamLimits | None = None, **more: Any
+) -> AsyncIterator[Served]:
     port = free_port()
     board = board or MadeBoard()
     it: Served
-    console = Console(made_config(port), board, Metrics(), lambda: it.readiness, limits=limits)
+    console = Console(made_config(port), board, Metrics(), lambda: it.readiness, limits=limits, **more)
     await console.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
@@ -83,6 +93,8 @@ def addresses(passage: Passage) -> list[str]:
         "/health/ready",
         "/metrics",
         "/api/status",
+        "/api/doctor",
+        "/doctor",
         "/api/passages",
         f"/api{of_it}",
         "/nothing/here",
@@ -112,6 +124,46 @@ async def test_another_host_gets_nothing_from_any_address() -> None:
             status, body = await it.get(path, Host="evil.example")
             assert status == 421, path
             assert set(body) == {"error"}
+
+
+async def test_a_queue_is_paused_and_resumed_by_its_own_pages_only() -> None:
+    line = Line(Destination(name="TPS-1", ae_title="TPS", host="127.0.0.1", port=104))
+    written: list[Record] = []
+
+    class Link:
+        async def write(self, record: Record) -> None:
+            written.append(record)
+
+    queues = Queues({"TPS-1": line}, Chronicle(Link(), lambda kind, value: b""))
+    async with served(queues=queues) as it:
+        assert (await it.post("/api/destinations/TPS-1/pause"))[0] == 204
+        assert line.is_paused
+        status = (await it.get("/api/status"))[1]
+        assert status["queues"] == [{"name": "TPS-1", "waiting": 0, "is_paused": True, "reason": None}]
+        async with it.client.post("/api/destinations/TPS-1/resume") as answer:  # without the header
+            assert answer.status == 403
+        assert line.is_paused
+        assert (await it.post("/api/destinations/TPS-1/resume"))[0] == 204
+        assert not line.is_paused
+        assert (await it.post("/api/destinations/nobody/pause"))[0] == 404
+        assert (await it.post("/api/destinations/TPS-1/delete"))[0] == 404
+    assert len(written) == 2
+
+
+async def test_the_doctors_findings_are_told_with_their_verdict() -> None:
+    found = [Diagnosis(Finding.WELL, "disk", "is there"), Diagnosis(Finding.ILL, "clock", "is behind")]
+
+    async def report() -> Report:
+        return Report(datetime(2026, 3, 1, tzinfo=UTC), found)
+
+    async with served(doctor=report) as it:
+        status, body = await it.get("/api/doctor")
+        assert (status, body["verdict"], body["at"]) == (200, "red", "2026-03-01T00:00:00.000Z")
+        assert body["diagnoses"][1] == {"finding": "ill", "subject": "clock", "text": "is behind"}
+        found.pop()
+        assert (await it.get("/api/doctor"))[1]["verdict"] == "green"
+    async with served() as it:
+        assert (await it.get("/api/doctor"))[0] == 404
 
 
 async def test_a_forwarded_port_is_answered() -> None:

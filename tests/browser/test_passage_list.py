@@ -155,8 +155,18 @@ def test_the_newest_come_first(page: Page, stand: Stand) -> None:
 
 
 def test_a_late_passage_is_marked(page: Page, stand: Stand) -> None:
-    stand.do(lambda: stand.board.add(made_passage(State.RESTORED, ago_s=4000)))
-    page.visit(stand.url, "#active .late")
+    late = made_passage(State.RESTORED)
+    stand.do(lambda: stand.board.add(made_passage(State.RESTORED, ago_s=4000)))  # by the wall clock only
+    stand.do(lambda: stand.board.add(late))
+    page.visit(stand.url)
+    assert page.all('.notice[data-is="late"]') == []
+
+    def pass_the_deadline() -> None:
+        late.is_late = True
+        stand.board.tell(late)
+
+    stand.do(pass_the_deadline)
+    page.wait("#active .late")
     assert "1 passage is late" in page.wait('.notice[data-is="late"]').text
 
 

@@ -2,7 +2,7 @@
 
 import { make, mark, part, say } from "./dom.js";
 import { askToDecide } from "./decide.js";
-import { between, capital, clock, count, duration, now, running } from "./words.js";
+import { between, capital, clock, count, duration, running } from "./words.js";
 
 export class Card {
   /** root: an element with the parts of the template; it is filled in, never built. */
@@ -35,6 +35,7 @@ export class Card {
     say(part(root, "state"), capital(passage.state));
     say(part(root, "numbers"), numbers(passage));
     this.#showWay(passage);
+    this.#showWaiting(passage);
     this.#showReason(passage);
     this.tick();
   }
@@ -43,7 +44,7 @@ export class Card {
   tick() {
     const { passage } = this;
     const isOver = passage.group === "done";
-    part(this.root, "late").hidden = isOver || now() < Date.parse(passage.deadline);
+    part(this.root, "late").hidden = !passage.is_late;
     const elapsed = part(this.root, "elapsed");
     if (isOver) {
       say(elapsed, `${clock(passage.since)} · ${duration(between(passage.started, passage.since))} in all`);
@@ -90,6 +91,13 @@ export class Card {
       else if (is !== "current") say(took, duration(stage.seconds));
       item.title = stage.entered === null ? "" : `${capital(stage.state)} at ${clock(stage.entered)}`;
     });
+  }
+
+  #showWaiting({ waiting }) {
+    part(this.root, "waiting").hidden = waiting === null;
+    if (waiting === null) return;
+    say(part(this.root, "waiting-code"), waiting.code);
+    say(part(this.root, "waiting-meaning"), waiting.meaning);
   }
 
   #showReason(passage) {

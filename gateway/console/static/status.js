@@ -1,6 +1,7 @@
-// The gateway at a glance: the lamp at the top and the notices below it.
+// The gateway at a glance: the lamp at the top and the notices below it; and what waits before each destination.
 
 import { make, mark, say } from "./dom.js";
+import { showQueues } from "./queues.js";
 import { count } from "./words.js";
 
 let shown = "";
@@ -21,6 +22,12 @@ export function showStatus(status) {
     const text = `${count(status.late, "passage is", "passages are")} late: not delivered by the deadline`;
     notices.push({ is: "late", text, link: { href: "/#all", text: "Show" } });
   }
+  for (const alarm of status.alarms) {
+    const about = /^[0-9a-f]{32}$/.test(alarm.about) ? `passage ${alarm.about.slice(0, 8)}` : alarm.about;
+    const facts = alarm.facts.map(({ name, value }) => `${name} ${value}`);
+    const told = [about, ...facts].filter(Boolean).join(", ");
+    notices.push({ is: "alarm", text: told ? `${alarm.meaning} (${told})` : alarm.meaning, more: alarm.hint });
+  }
   for (const reason of status.reasons) {
     notices.push({ is: status.is_draining ? "draining" : "unready", text: reason.meaning, more: reason.hint });
   }
@@ -31,6 +38,7 @@ export function showStatus(status) {
       more: waiver.reason,
     });
   }
+  showQueues(status.queues);
   const next = JSON.stringify(notices);
   if (next === shown) return;
   shown = next;

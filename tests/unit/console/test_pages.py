@@ -22,6 +22,7 @@ def rendered() -> dict[str, str]:
     return {
         "passages.html": PAGES.render("passages.html", config=config, way=WAY),
         "passage.html": PAGES.render("passage.html", config=config, way=WAY, passage=passage),
+        "doctor.html": PAGES.render("doctor.html", config=config),
         "gone.html": PAGES.render("gone.html", config=config),
         "nothing.html": PAGES.render("nothing.html", config=config),
     }
