@@ -43,7 +43,7 @@ def write(series: Sequence[Dataset], folder: Path) -> None:
             frame,
         )
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.save_as(folder / f"{index:04}.dcm")
+        dataset.save_as(folder / f"{index:04}.dcm", enforce_file_format=True)
 
 
 def send(folder: Path, port: int, called: str) -> float:

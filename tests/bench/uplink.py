@@ -2,13 +2,16 @@
 
 ::
 
-    python -m tests.bench.uplink [--slices 300] [--runs 3] [--megabits 50]
+    python -m tests.bench.uplink [--slices 300] [--runs 3] [--megabits 50] [--read-text]
 
 Between the gateway and a contourer in a process of its own lies a proxy that lets so many bits a second through, of all
 connections together. First storescu sends a phantom CT as fast as it can: time runs from its start to the commit, with
 the quiet time, which is over long before the bytes are up. Beside it the very number of bytes that went up is sent
 through the same proxy over as many plain connections as the gateway uses, by a program that does nothing else; both
 take turns. Then a sender that is slower than the uplink: how long after the last C-STORE response the last byte is up.
+
+Text in the pixels is looked for only with `--read-text`: it takes seconds of a processor beside the upload, and hides
+what the way up costs wherever processors are scarce.
 """
 
 from __future__ import annotations
@@ -149,12 +152,14 @@ def alone(size: int, port: int) -> float:
 class Bench:
     """A contourer behind a bottleneck, a gateway and its TPS."""
 
-    def __init__(self, folder: Path, bytes_per_s: float, quiet_s: float) -> None:
+    def __init__(self, folder: Path, bytes_per_s: float, quiet_s: float, *, reads_text: bool) -> None:
         self._folder, self._bytes_per_s, self._quiet_s = folder, bytes_per_s, quiet_s
+        self._profile = f"extends: contouring-ct\nname: bench-ct\ntext_gate: {str(reads_text).lower()}\n"
 
     def __enter__(self) -> Bench:
         folder = self._folder
         folder.mkdir()
+        (folder / "ct.yaml").write_text(self._profile)
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             (port,) = free_ports(1)
@@ -167,6 +172,7 @@ class Bench:
                 {
                     "passage": {"quiet_time_s": self._quiet_s, "review_s": 0},
                     "contourer": contourer.configuration(self.proxy.port),
+                    "deid": {"profiles": [str(folder / "ct.yaml")]},
                 },
             )
             tps = Storescp(folder / "tps", self.gateway.tps)
@@ -186,7 +192,7 @@ class Bench:
         return entered(latest, "checked"), entered(latest, "committed")
 
 
-def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> None:
+def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float, *, reads_text: bool) -> None:
     """Print what the gateway takes beside the bytes alone."""
     series = phantom_series_of(slices)
     whole: list[float] = []
@@ -194,7 +200,7 @@ def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> Non
     bare: list[float] = []
     sizes: list[int] = []
     with (
-        Bench(folder / "fast", bytes_per_s, QUIET_S) as bench,
+        Bench(folder / "fast", bytes_per_s, QUIET_S, reads_text=reads_text) as bench,
         sink() as swallowing,
         Bottleneck(swallowing, bytes_per_s) as way,
     ):
@@ -221,10 +227,10 @@ def fast_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> Non
     )
 
 
-def slow_sender(folder: Path, slices: int, runs: int, bytes_per_s: float) -> None:
+def slow_sender(folder: Path, slices: int, runs: int, bytes_per_s: float, *, reads_text: bool) -> None:
     """Print when the last byte is up after the last response."""
     lags: list[float] = []
-    with Bench(folder / "slow", bytes_per_s, SLOW_QUIET_S) as bench:
+    with Bench(folder / "slow", bytes_per_s, SLOW_QUIET_S, reads_text=reads_text) as bench:
         for run in range(runs + 1):
             series = phantom_series_of(slices)
             write(series, folder / "series")
@@ -271,13 +277,14 @@ def main() -> None:
     parser.add_argument("--slow-slices", type=int, default=60)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--megabits", type=float, default=50)
+    parser.add_argument("--read-text", action="store_true")
     options = parser.parse_args()
     bytes_per_s = options.megabits * 1e6 / 8
     folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="bench-"))
     print(f"uplink {options.megabits:g} Mbit/s, shaped")
     try:
-        fast_sender(folder, options.slices, options.runs, bytes_per_s)
-        slow_sender(folder, options.slow_slices, options.runs, bytes_per_s)
+        fast_sender(folder, options.slices, options.runs, bytes_per_s, reads_text=options.read_text)
+        slow_sender(folder, options.slow_slices, options.runs, bytes_per_s, reads_text=options.read_text)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
