@@ -357,6 +357,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "A destination has not taken a structure set for longer than ten minutes.",
         "Look at the destination named; delivery is tried again by itself.",
     ),
+    "CERTIFICATE_ENDS": Explanation(
+        "A certificate or revocation list ends soon, has ended, or cannot be read.",
+        "Put a renewed file in its place. The DICOM port takes it up by itself, without a restart.",
+    ),
     "CLOCK_JUMPED": Explanation(
         "The machine's clock was set; no deadline was moved by it.",
         "Look at the machine's time service (NTP). Times in the ledger before and after do not compare.",

@@ -59,10 +59,10 @@ class Authority:
         """Return what was issued last to a name."""
         return self._issued[common_name].public_bytes(serialization.Encoding.DER)
 
-    def revoke(self, *common_names: str) -> Path:
+    def revoke(self, *common_names: str, ends_in_days: float = 1) -> Path:
         """Return the file of a CRL that names them."""
         now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateRevocationListBuilder(self._name, now - DAY, now + DAY)
+        builder = x509.CertificateRevocationListBuilder(self._name, now - DAY, now + ends_in_days * DAY)
         for name in common_names:
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder(self._issued[name].serial_number, now - DAY).build()

@@ -24,6 +24,25 @@ def test_the_days_left_are_told(tmp_path: Path, days: float, finding: Finding) -
     assert found["DICOM CA certificate"] == {Finding.WELL}
 
 
+@pytest.mark.parametrize(
+    ("days", "finding"), [(7, Finding.WELL), (0.5, Finding.CAUTION), (-0.5, Finding.ILL), (None, Finding.ILL)]
+)
+def test_the_end_of_the_revocation_list_is_told(tmp_path: Path, days: float | None, finding: Finding) -> None:
+    authority = Authority(tmp_path / "pki")
+    certificate, key = authority.issue("GATE")
+    crl = authority.revoke("GATE", ends_in_days=days or 7)
+    if days is None:
+        crl.write_text("nonsense")
+    tls = {
+        "certificate_file": certificate,
+        "key_file": key,
+        "ca_file": authority.ca_file,
+        "crl_file": crl,
+    }
+    config = made_config(tmp_path, dicom={"ae_title": "GATE", "port": 104, "tls": tls})
+    assert findings(certificates.examine(config))["DICOM revocation list"] == {finding}
+
+
 def test_the_contourers_client_certificate_is_looked_at_and_a_broken_one_is_ill(tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path / "pki").issue("gateway")
     contourer = {
