@@ -13,12 +13,11 @@ from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
 from tests.peers.pacs import made_series
 from tests.running import running
+from tests.wire import p_data, store_rq
 
 pytestmark = pytest.mark.peer("storescu", "storescp")
 
 IDLE_S = 2
-HALF_A_PDU = b"\x04\0\0\0\x40\0" + bytes(1000)
-"""The beginning of a P-DATA-TF of 16 KiB (PS3.8 section 9.3.5)."""
 
 
 def test_a_series_is_not_taken_for_whole_in_the_middle_of_an_instance(tmp_path: Path) -> None:
@@ -31,7 +30,9 @@ def test_a_series_is_not_taken_for_whole_in_the_middle_of_an_instance(tmp_path: 
         association = ae.associate("127.0.0.1", gateway.port, ae_title="CONTOURGATE")
         for path in files[:4]:
             assert association.send_c_store(pydicom.dcmread(BytesIO(path.read_bytes()))).Status == 0
-        association.dul.socket.send(HALF_A_PDU)
+        (context,) = association.accepted_contexts
+        beginning = p_data(context.context_id, 0, bytes(1000))  # a fragment of a dataset, not the last
+        association.dul.socket.send(p_data(context.context_id, 3, store_rq(9)) + beginning)
         time.sleep(2 * IDLE_S)  # that nothing happens cannot be waited for
         (passage,) = gateway.passages()
         assert (passage["state"], passage["received"]) == ("receiving", 4)
