@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -28,8 +29,8 @@ from tests.soak.senders import Answers, blast
 
 BOUND = 0.05
 AT_ONCE = 2
-WARM_UP = 4
-"""Studies before anything is measured: what is loaded or allocated once is there by then."""
+WARM_UP = 6
+"""Studies before anything is measured, sent like the others: what is loaded or allocated once is there by then."""
 ONE = (50, 100, 200, 400)
 
 
@@ -83,6 +84,12 @@ class Bench:
         for path in self._tps.received():
             path.unlink()
 
+    def pass_through(self, studies: Sequence[int]) -> None:
+        """Send studies of so many slices, and wait for the last delivery."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self.send, studies))
+        self.until_delivered()
+
     def peak_of(self, slices: int) -> tuple[int, int]:
         """Resident bytes before one study, and at the most while it passed."""
         before = watch.settled(self.vault, quiet_s=12).vault_bytes
@@ -104,9 +111,7 @@ def main() -> None:
     try:
         with Bench(folder, options.side) as bench:
             each = options.slices // options.studies
-            for _ in range(WARM_UP):
-                bench.send(each)
-                bench.until_delivered()
+            bench.pass_through([each] * WARM_UP)
             print(f"one study of {options.side} x {options.side} x 16 bit in flight; vault, MiB resident")
             print(f"{'slices':>8}{'pixels':>9}{'before':>9}{'peak':>9}{'taken':>9}{'/ pixels':>10}")
             for slices in ONE:
@@ -119,9 +124,7 @@ def main() -> None:
                 )
             before = watch.settled(bench.vault).vault_bytes
             watch.forget_peak(bench.vault)
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(bench.send, [each] * options.studies))
-            bench.until_delivered()
+            bench.pass_through([each] * options.studies)
             peak = watch.peak_bytes(bench.vault)
             after = watch.settled(bench.vault).vault_bytes
     finally:
