@@ -200,6 +200,32 @@ def test_a_clinic_key_that_is_unfit_stops_the_start(
     assert reason in done.stderr.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("state_dir:", "stat_dir:", "stat_dir"),
+        ("  ae_title: PACS\n", "  ae_title: PACS\n- {addresses: [127.0.0.2], ae_title: PACS}\n", "127.0.0.2"),
+        ("ae_title: PACS", "ae_title: ON", "ae_title: ON"),
+    ],
+    ids=["unknown key", "duplicate AE title", "AE title ON"],
+)
+def test_a_mistake_of_the_configuration_is_told_with_its_line_and_nothing_starts(
+    tmp_path: Path, old: str, new: str, line: str
+) -> None:
+    """Fault 58; a port in use is in tests/peers/test_commands.py."""
+    gateway = Gateway(tmp_path)
+    text = gateway.config.read_text()
+    assert old in text
+    gateway.config.write_text(text.replace(old, new, 1))
+    number = next(n for n, one in enumerate(gateway.config.read_text().splitlines(), 1) if line in one)
+    done = _run_to_its_end(gateway)
+    assert done.returncode == 78
+    told = done.stderr.splitlines()
+    assert any(one.startswith(f"{gateway.config}:{number}: ") for one in told), told
+    assert all(one.startswith(f"{gateway.config}:") for one in told), told
+    assert not (tmp_path / "var").exists()
+
+
 @pytest.mark.peer("setpriv", "prlimit")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up a capability")
 def test_a_machine_that_cannot_be_locked_down_is_not_tried_again(tmp_path: Path) -> None:
