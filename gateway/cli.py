@@ -47,7 +47,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "ready": Entry("gateway.commands.passages:ready", "Say whether the running gateway takes images now."),
     "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
     "ledger": Entry("gateway.clerk.commands:ledger", "Verify the audit ledger."),
-    "doctor": Entry("gateway.commands.doctor:doctor", "Say whether this machine can carry the gateway."),
+    "doctor": Entry("gateway.commands.doctor:doctor", "Examine all that the gateway needs: green or red."),
     "support": Entry(
         "gateway.commands.support:support", "Gather what helps to find a fault, without any identity."
     ),
