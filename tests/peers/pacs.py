@@ -67,7 +67,9 @@ AETable END
 class Orthanc:
     """One Orthanc, its database on a folder of its own; it knows the gateway as `gateway`."""
 
-    def __init__(self, folder: Path, port: int, gateway_port: int, ae_title: str = "PACS") -> None:
+    def __init__(
+        self, folder: Path, port: int, gateway_port: int, ae_title: str = "PACS", **settings: Any
+    ) -> None:
         folder.mkdir()
         self.folder, self.port = folder, port
         (self.web,) = free_ports(1)
@@ -85,6 +87,7 @@ class Orthanc:
             "AuthenticationEnabled": False,
             "OverwriteInstances": True,
             "DicomModalities": {"gateway": ["CONTOURGATE", "127.0.0.1", gateway_port]},
+            **settings,
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration))
 
