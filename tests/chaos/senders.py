@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -144,6 +145,6 @@ class Senders:
             )
             order = {"Resources": [found], "Synchronous": True, "Timeout": 15}
             answer = self._pacs.ask("/modalities/gateway/store", json.dumps(order).encode())
-        except (OSError, ValueError):  # down, or the C-STORE failed: HTTP 500
+        except (OSError, ValueError, http.client.HTTPException):  # down, or the C-STORE failed
             return False
         return bool(answer["FailedInstancesCount"] == 0)
