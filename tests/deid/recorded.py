@@ -28,6 +28,9 @@ from tests.running import Gateway, Storescp
 
 __all__ = ["Recorded", "recorded", "stored"]
 
+START_S = 300
+"""How long a gateway may take to start: on an idle machine it is three seconds."""
+
 
 @dataclass
 class Recorded:
@@ -112,7 +115,7 @@ async def recorded(
         gateway = Gateway(folder, {"contourer": settings, "log": {"level": "DEBUG"}, **(changes or {})})
         tps = Storescp(folder / "tps", gateway.tps, "--unique-filenames")
         try:
-            await asyncio.to_thread(gateway.start)
+            await asyncio.to_thread(gateway.start, START_S)
             yield Recorded(folder, gateway, tps, between)
         finally:
             await asyncio.to_thread(gateway.stop)
@@ -133,7 +136,7 @@ def stored(port: int, datasets: Sequence[tuple[bytes, str]], calling: str = "PAC
     list of int
         The status of each.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         connection.sendall(wire.associate_rq(called="CONTOURGATE", calling=calling))
         assert _pdu(connection)[0] == 2
         statuses = []
