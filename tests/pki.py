@@ -49,6 +49,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        key_file.chmod(0o600)
         return certificate_file, key_file
 
     def sha256(self, common_name: str) -> str:
