@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import itertools
 import socket
 import ssl
@@ -182,6 +183,7 @@ class Acceptor:
         connection = Connection(self, next(self._numbers), address, peer)
         self._connections.setdefault(address, {})[connection] = None
         connection.opened = asyncio.get_running_loop().create_task(self._open(connection, peer))
+        connection.opened.add_done_callback(functools.partial(self._opened, connection, peer))
 
     def _has_room(self, address: str) -> bool:
         """Whether one more connection may come: the oldest that has not associated gives way to it."""
@@ -215,11 +217,13 @@ class Acceptor:
         except (OSError, ssl.SSLError):
             self.metrics.connections_refused_total.labels("TLS_REFUSED").inc()
             self.alert(AlertKind.TLS_REFUSED, connection)
-        finally:
-            connection.opened = None
-            if connection.transport is None:
-                peer.close()
-                self.connection_over(connection)
+
+    def _opened(self, connection: Connection, peer: socket.socket, task: asyncio.Task[None]) -> None:
+        """Let go of what did not come up, also where the task was cancelled before it had begun."""
+        connection.opened = None
+        if connection.transport is None:
+            peer.close()
+            self.connection_over(connection)
 
     # -- Desk ----------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import random
 import resource
+import socket
 import ssl
 import struct
 import tracemalloc
@@ -334,6 +335,34 @@ async def test_9_idle_sockets_on_the_tls_port_are_capped_and_a_valid_sender_is_s
         async with connected(port, tls=context) as valid:
             await valid.associate()
             assert await valid.store(DATASET) == 0
+
+
+async def test_9_a_crowd_that_comes_in_one_moment_leaves_no_socket_open() -> None:
+    """Those that give way before they came up are closed too, and not only when the collector comes by."""
+    async with intake(associate_s=30.0, connections_per_address=4) as scene:
+        crowd = [socket.create_connection(("127.0.0.1", scene.acceptor.port)) for _ in range(12)]
+        gc.disable()
+        try:
+            for _ in range(500):
+                if sum(map(is_closed, crowd)) == 8:
+                    break
+                await asyncio.sleep(0.02)
+            assert sum(map(is_closed, crowd)) == 8
+        finally:
+            gc.enable()
+            for one in crowd:
+                one.close()
+        assert scene.count("connections_refused_total", "TOO_MANY_CONNECTIONS") == 8
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed it."""
+    try:
+        return not connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 async def test_9_control_without_the_cap_they_would_all_be_held(many_descriptors: None) -> None:
