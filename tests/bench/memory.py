@@ -85,10 +85,19 @@ class Bench:
             path.unlink()
 
     def pass_through(self, studies: Sequence[int]) -> None:
-        """Send studies of so many slices, and wait for the last delivery."""
+        """Bring studies of so many slices to the TPS, a few at once: what is in flight is the same all the time."""
+
+        def bring(slices: int) -> None:
+            self.send(slices)
+            until(lambda: self._has_room() or None, 600, "a delivery")
+
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(self.send, studies))
+            list(pool.map(bring, studies))
         self.until_delivered()
+
+    def _has_room(self) -> bool:
+        under_way = [passage for passage in self._gateway.passages() if passage["state"] != "delivered"]
+        return len(under_way) < AT_ONCE
 
     def peak_of(self, slices: int) -> tuple[int, int]:
         """Resident bytes before one study, and at the most while it passed."""
