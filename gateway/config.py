@@ -193,7 +193,7 @@ class PassageTimes(Model):
 
 
 class Alarm(Model):
-    """Who is told of a passage that is late or must be sent again."""
+    """Who is told of a passage that is late or must be sent again, and of what is wrong with the gateway itself."""
 
     webhook_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
     """Gets a JSON object without any identity by POST; None: only the console and the metrics tell."""
