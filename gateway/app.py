@@ -165,7 +165,7 @@ class Vault:
         chronicle = Chronicle(link, digest)
         budget = Budget(config.limits.memory_bytes, metrics.memory_used_bytes.set)
         metrics.memory_budget_bytes.set(config.limits.memory_bytes)
-        transcoder = Transcoder()
+        transcoder = Transcoder(deadline_s=config.limits.decode_s)
         stack.push_async_callback(transcoder.close)
         reader = Reader()
         stack.push_async_callback(reader.close)

@@ -243,6 +243,8 @@ class Limits(Model):
     min_bytes_per_s: Annotated[int, Field(ge=0)] = 1024
     """Slower than this over `rate_window_s` within a message: aborted."""
     rate_window_s: Seconds = 15
+    decode_s: Seconds = 20
+    """How long a decoder may take for one compressed or deflated image."""
     slices: Annotated[int, Field(ge=2)] = 5000
     """Instances of one series."""
 

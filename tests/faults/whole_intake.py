@@ -56,7 +56,7 @@ class WholeIntake(Intake):
         port = wire.free_port()
         sources = [{"ae_title": title, "addresses": ["127.0.0.1"]} for title in STORED_FROM]
         super().__init__(wire.config(port, **{"sources": sources, **changes}))
-        self.transcoder = Transcoder()
+        self.transcoder = Transcoder(deadline_s=self.config.limits.decode_s)
         self.budget = Budget(self.config.limits.memory_bytes)
         self.joined: list[Slice] = []
         self.assembler = Assembler(
