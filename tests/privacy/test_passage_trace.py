@@ -1,79 +1,42 @@
-"""Over a whole passage the vault and its children change no file, by the kernel's own account (R2, R31).
+"""Over good and bad passages the vault and its children change no file, by the kernel's own account (R2, R31).
 
 The control takes the lockdown away and writes a file for each instance: the same look finds it.
 """
 
 from __future__ import annotations
 
-import os
-import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import made
+from tests.privacy.leak import leaking
+from tests.privacy.memory import family
+from tests.privacy.ordeal import CHILDREN, Ordeal, words
 from tests.privacy.syscalls import Change, read_trace, traced
-from tests.running import Gateway, Storescp
+from tests.running import Gateway
 
-pytestmark = pytest.mark.peer("strace", "storescu", "storescp")
-
-LEAK = """
-    import importlib.abc, importlib.util, sys
-
-    class Leak(importlib.abc.MetaPathFinder):
-        '''Patches the wiring as it is imported: no lockdown, and a file for each instance.'''
-
-        def find_spec(self, name, path, target=None):
-            if name != "gateway.app":
-                return None
-            sys.meta_path.remove(self)
-            spec = importlib.util.find_spec(name)
-            run = spec.loader.exec_module
-
-            def exec_module(module):
-                run(module)
-                from gateway.flow.accept import Accept
-                from gateway.vault.lockdown import Lockdown
-                module.lock_down = lambda waivers: Lockdown((), ())
-                parse = Accept._parse
-
-                async def leaking(self, request):
-                    with open({path!r}, "ab") as file:
-                        file.write(bytes(request.dataset)[:64])
-                    return await parse(self, request)
-
-                Accept._parse = leaking
-
-            spec.loader.exec_module = exec_module
-            return spec
-
-    sys.meta_path.insert(0, Leak())
-"""
+pytestmark = pytest.mark.peer("strace", "dcmsend", "storescp")
 
 
-def changes_of_a_passage(folder: Path) -> list[Change]:
-    """Send one series under strace; what any process but the clerk and the supervisor changed."""
-    (folder / "trace").mkdir()
-    gateway = Gateway(folder, prefix=traced([], folder / "trace"))
-    tps = Storescp(folder / "tps", gateway.tps)
-    files = folder / "images"
-    files.mkdir()
-    for i in range(6):
-        (files / f"{i}.dcm").write_bytes(made.part10(made.image(i, side=64)))
-    try:
-        gateway.start(120)
+def changes_during(folder: Path, undergo: Callable[[Ordeal], None]) -> list[Change]:
+    """Run a gateway under strace; what any process but the clerk and the supervisor changed."""
+    trace = folder / "trace"
+    trace.mkdir()
+    gateway = Gateway(folder, {"passage": {"review_s": 0}}, prefix=traced([], trace))
+    ordeal = Ordeal(gateway, folder / "images", folder / "tps")
+    with ordeal.running():
         pids = gateway.pids()
-        writers = {pids["clerk"], pids["run"]}
-        assert gateway.send(files).returncode == 0
-        gateway.until_state("delivered", "held", "failed")
-    finally:
-        gateway.stop(60)
-        tps.stop()
-    changes, _, processes = read_trace(folder / "trace")
+        undergo(ordeal)
+        children = [pid for pid in family(pids["vault"]) if any(name in words(pid) for name in CHILDREN)]
+    changes, _, processes = read_trace(trace)
     assert processes >= 4, "the trace is blind"
+    assert len(children) >= len(CHILDREN)
+    assert all((trace / f"trace.{pid}").exists() for pid in children), "the trace does not see the children"
     own = (str(folder / "var"), str(gateway.log))
     seen = [change for change in changes if change.path.startswith(own[0])]
     assert seen, "the trace does not even see the clerk write"
+    writers = {pids["clerk"], pids["run"]}
     return [
         change
         for change in changes
@@ -81,14 +44,20 @@ def changes_of_a_passage(folder: Path) -> list[Change]:
     ]
 
 
+def everything(ordeal: Ordeal) -> None:
+    ordeal.refused()
+    ordeal.decoded()  # with a decoder that crashes
+    ordeal.good()
+    ordeal.held()
+
+
 def test_no_file_is_created_or_written_on_the_way(tmp_path: Path) -> None:
-    assert changes_of_a_passage(tmp_path) == []
+    assert changes_during(tmp_path, everything) == []
 
 
 def test_control_a_vault_that_writes_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leaked = tmp_path / "leaked"
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(textwrap.dedent(LEAK).replace("{path!r}", repr(str(leaked))))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(Path(__file__).parents[2])]))
-    assert {change.path for change in changes_of_a_passage(tmp_path)} == {str(leaked)}
+    for name, value in {**leaking(tmp_path / "site"), "TMPDIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    changes = changes_during(tmp_path, Ordeal.refused)
+    assert changes
+    assert {Path(change.path).parent for change in changes} == {tmp_path}
