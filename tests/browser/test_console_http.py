@@ -234,6 +234,33 @@ async def test_passages_can_be_asked_for() -> None:
         assert (await it.get(f"/api/passages/{'0' * 32}"))[0] == 404
 
 
+async def test_many_passages_are_told_without_keeping_others_waiting() -> None:
+    async with served() as it:
+        for _ in range(500):
+            it.board.add(made_passage(State.SEALED))
+        turns = 0
+        seen: list[int] = []
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        view = it.console._view
+
+        def noted(passage: Passage) -> Any:
+            seen.append(turns)
+            return view(passage)
+
+        it.console._view = noted  # type: ignore[assignment]
+        beside = asyncio.create_task(other())
+        _, listed = await it.get("/api/passages")
+        beside.cancel()
+        assert len(listed["passages"]) == 500
+        assert seen[-1] - seen[0] >= 9
+
+
 @pytest.mark.parametrize(("what", "becomes"), [("release", State.INSPECTED), ("cancel", State.CANCELLED)])
 async def test_a_held_passage_is_decided_once(what: str, becomes: State) -> None:
     async with served() as it:
