@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from gateway.commands.passages import Console
 from tests.peers.pacs import made_series
-from tests.running import running, until
+from tests.running import Storescp, running, until, without_text_gate
 
 pytestmark = pytest.mark.peer("storescu", "storescp")
 
@@ -88,6 +89,36 @@ def test_contours_wait_for_a_persons_look_where_the_rule_wants_it(tmp_path: Path
         ledger = (tmp_path / "var" / "clerk" / "ledger").read_text()
         assert '"deed":"release"' in ledger
         assert '"deed":"cancel"' in ledger
+
+
+def test_a_passage_says_that_it_waits_for_the_tps_and_a_paused_one_gets_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, without_text_gate(tmp_path), tps=False) as (gateway, _):
+        console = Console("127.0.0.1", gateway.web)
+        gateway.send(*made_series(tmp_path / "images"))
+        (passage,) = gateway.until_state("restored")
+
+        def waits() -> str | None:
+            (now,) = gateway.passages()
+            return now["waiting"]["code"] if now["waiting"] else None
+
+        assert until(waits, 30, "that it waits") == "PEER_UNREACHABLE"
+        (queue,) = console.status()["queues"]
+        assert (queue["waiting"], queue["reason"]["code"]) == (1, "PEER_UNREACHABLE")
+        console.switch("tps", "pause")
+        tps = Storescp(tmp_path / "tps", gateway.tps)
+        try:
+            time.sleep(6)  # longer than the pause between two tries
+            assert tps.received() == []
+            assert gateway.passages()[0]["state"] == "restored"
+            console.switch("tps", "resume")
+            (delivered,) = gateway.until_state("delivered", limit_s=30)
+            assert (delivered["id"], delivered["waiting"]) == (passage["id"], None)
+            assert len(tps.received()) == 1
+        finally:
+            tps.stop()
+    ledger = (tmp_path / "var" / "clerk" / "ledger").read_text()
+    assert '"deed":"pause","destination":"tps"' in ledger
+    assert '"deed":"resume","destination":"tps"' in ledger
 
 
 def test_drain_says_what_it_waits_for_and_ends_when_the_gateway_has_stopped(tmp_path: Path) -> None:
