@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 
 from tests import made, raw, toy, wire
 
-__all__ = ["DICTIONARY", "dataset_seeds", "pdu_seeds", "write"]
+__all__ = ["DICTIONARY", "SEEDS", "dataset_seeds", "pdu_seeds", "write"]
 
 DICTIONARY: Final = (
     *raw.SHORT,
@@ -79,6 +79,10 @@ def dataset_seeds() -> list[bytes]:
         b"\4" + toy.part10(structure_set, implicit=True),
         b"\4" + toy.part10(undefined),
     ]
+
+
+SEEDS: Final = {"pdu": pdu_seeds, "dataset": dataset_seeds}
+"""By target."""
 
 
 def write(seeds: list[bytes], folder: Path) -> None:
