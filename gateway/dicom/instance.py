@@ -26,6 +26,9 @@ __all__ = ["MODALITIES", "RESTORED", "Instance", "parse_instance"]
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 """C-STORE status "Refused: SOP Class not supported" (PS3.7 C.5.6)."""
 
+FARTHEST_MM: Final = 1e6
+"""How far from the origin of its frame of reference an image can lie: a kilometre, which no scanner's table goes."""
+
 MODALITIES: Final = {str(CTImageStorage): "CT", str(MRImageStorage): "MR"}
 """The SOP classes that are taken, and the Modality that each demands."""
 
@@ -151,10 +154,10 @@ def parse_instance(
         raise mismatch("PIXELS_UNFIT", 0x00280010)
 
     image_type = source.value(0x00080008, b"CS", _words) or ()
-    position = source.value(0x00200032, b"DS", lambda raw: values.decimals(raw, 3))
+    position = source.value(0x00200032, b"DS", _place)
     orientation = source.value(0x00200037, b"DS", lambda raw: values.decimals(raw, 6))
     spacing = source.value(0x00280030, b"DS", lambda raw: values.decimals(raw, 2))
-    if spacing is not None and min(spacing) <= 0:
+    if spacing is not None and not 0 < min(spacing) <= max(spacing) <= FARTHEST_MM:
         raise mismatch("VALUE_INVALID", 0x00280030)
     thickness = source.value(0x00180050, b"DS", lambda raw: values.decimals(raw, 1))
     charsets = source.value(0x00080005, b"CS", _words) or ()
@@ -218,6 +221,12 @@ def _pixels(source: FirstLevel, expected: int) -> tuple[int, int]:
     if stop - start != expected + expected % 2:
         raise mismatch("PIXELS_UNFIT", 0x7FE00010)
     return start, start + expected
+
+
+def _place(raw: bytes) -> tuple[float, ...] | None:
+    """Three coordinates in mm, none so large that calculating with it loses the others."""
+    place = values.decimals(raw, 3)
+    return place if place is not None and max(map(abs, place)) <= FARTHEST_MM else None
 
 
 def _words(raw: bytes) -> tuple[str, ...] | None:

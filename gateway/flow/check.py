@@ -9,6 +9,7 @@ Distances are measured along the slices' common normal (PS3.3 C.7.6.2.1.1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ EVEN_MM = 0.1
 """How much the distance between neighbours may differ from the median, or one twentieth of it if that is more."""
 AXIAL_COSINE = 0.9998
 """The least cosine between a CT's normal and the patient's axis: one degree."""
+UNIT = 0.01
+"""How much direction cosines may miss unit length and right angles; what is written with two digits misses less."""
 MIN_SLICES = 2
 
 
@@ -82,6 +85,8 @@ def check_geometry(slices: Sequence[SliceGeometry], modality: str) -> Geometry:
         raise PassageUnfit("TOO_FEW_SLICES", slices=len(slices))
     first = slices[0]
     _check_uniform(slices)
+    if not _are_direction_cosines(first.orientation):
+        raise PassageUnfit("ORIENTATION_UNSUITABLE")
     normal = first.normal
     if modality == "CT" and (abs(float(normal[2])) < AXIAL_COSINE or _is_sheared(slices, normal)):
         raise PassageUnfit("ORIENTATION_UNSUITABLE")
@@ -91,10 +96,10 @@ def check_geometry(slices: Sequence[SliceGeometry], modality: str) -> Geometry:
     gaps = np.diff(sorted_places)
     spacing = float(np.median(gaps))
     tolerance = max(EVEN_MM, spacing / 20)
+    if np.any(twice := gaps < SAME_PLACE_MM):  # before the spacing is looked at, which can then be nothing
+        raise PassageUnfit("SLICE_TWICE", position_mm=round(float(sorted_places[np.argmax(twice)]), 2))
     for place, gap in zip(sorted_places[:-1], gaps, strict=True):
         where = round(float(place), 2)
-        if gap < SAME_PLACE_MM:
-            raise PassageUnfit("SLICE_TWICE", position_mm=where)
         if abs(gap - spacing) > tolerance:
             multiple = round(gap / spacing)
             if multiple >= 2 and abs(gap - multiple * spacing) <= tolerance * multiple:
@@ -118,6 +123,14 @@ def _check_uniform(slices: Sequence[SliceGeometry]) -> None:
             same_matrix and same_format and np.allclose(slice_.spacing, first.spacing, rtol=1e-3, atol=0)
         ):
             raise PassageUnfit("GEOMETRY_MIXED")
+
+
+def _are_direction_cosines(orientation: tuple[float, ...]) -> bool:
+    """Whether rows and columns run along unit vectors at right angles (PS3.3 C.7.6.2.1.1)."""
+    across, down = orientation[:3], orientation[3:]
+    if any(abs(math.hypot(*one) - 1) > UNIT for one in (across, down)):
+        return False
+    return abs(math.fsum(a * b for a, b in zip(across, down, strict=True))) <= UNIT
 
 
 def _is_sheared(slices: Sequence[SliceGeometry], normal: npt.NDArray[np.float64]) -> bool:

@@ -260,6 +260,13 @@ def twice_at_one_place() -> list[Dataset]:
     return datasets
 
 
+def mostly_at_one_place() -> list[Dataset]:
+    datasets = series(429, 4)
+    for dataset in datasets[2:]:
+        dataset.ImagePositionPatient = datasets[1].ImagePositionPatient
+    return datasets
+
+
 def tilted() -> list[Dataset]:
     datasets = series(423, 5)
     for dataset in datasets:
@@ -295,6 +302,7 @@ def mixed_pixels() -> list[Dataset]:
 UNFIT: list[tuple[Callable[[], list[Dataset]], str, dict[str, str]]] = [
     (gap, "SLICE_MISSING", {"position mm": "9", "missing": "1"}),
     (twice_at_one_place, "SLICE_TWICE", {"position mm": "6"}),
+    (mostly_at_one_place, "SLICE_TWICE", {"position mm": "3"}),
     (tilted, "ORIENTATION_UNSUITABLE", {}),
     (tilt_that_changes, "ORIENTATION_MIXED", {}),
     (sheared, "ORIENTATION_UNSUITABLE", {}),

@@ -49,6 +49,53 @@ def test_two_slices_at_one_place_are_held() -> None:
     assert code(stack(0, 3, 3, 6)) == "SLICE_TWICE"
 
 
+@pytest.mark.parametrize("places", [(0, 5, 5, 5), (5, 5, 5, 0), (5, 5, 5), (0, 0, 0, 0, 9)])
+def test_more_slices_at_one_place_than_elsewhere_are_held_too(places: tuple[float, ...]) -> None:
+    """Then the median distance is nothing, by which nothing can be divided."""
+    assert code(stack(*places)) == "SLICE_TWICE"
+
+
+@pytest.mark.parametrize(
+    "cosines",
+    [
+        (0.0,) * 6,
+        (1e308,) * 6,
+        (1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
+        (2.0, 0.0, 0.0, 0.0, 2.0, 0.0),
+        (1.0, 0.0, 0.0, 0.0, 0.5, 0.0),
+        (1e308, -1e308, 1e-308, 0.0, 1.0, 0.0),
+    ],
+)
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_what_are_no_direction_cosines_is_held(cosines: tuple[float, ...], modality: str) -> None:
+    assert code([at(z, orientation=cosines) for z in (0, 3, 6)], modality) == "ORIENTATION_UNSUITABLE"
+
+
+FAR = st.floats(-1e6, 1e6)
+
+
+@given(
+    st.lists(st.tuples(FAR, FAR, FAR | st.sampled_from([0.0, 5.0])), min_size=2, max_size=7),
+    st.tuples(*[st.floats(-2, 2) | st.floats(allow_nan=False, allow_infinity=False)] * 6),
+    st.booleans(),
+    st.sampled_from(["CT", "MR"]),
+)
+def test_whatever_the_place_there_is_a_clear_answer(
+    positions: list[tuple[float, float, float]],
+    cosines: tuple[float, ...],
+    is_axial: bool,
+    modality: str,
+) -> None:
+    orientation = AXIAL if is_axial else cosines
+    slices = [at(0, position=place, orientation=orientation) for place in positions]
+    try:
+        geometry = check_geometry(slices, modality)
+    except PassageUnfit:
+        return
+    assert np.isfinite(geometry.spacing_mm)
+    assert geometry.spacing_mm > 0
+
+
 def test_uneven_spacing_is_held() -> None:
     assert code(stack(0, 3, 6, 10.2, 13.2)) == "SPACING_UNEVEN"
 
