@@ -26,10 +26,10 @@ from tests.contourer_stand import CLIENT, KEYS, contourer
 from tests.relay import Asked, Relay, relay
 from tests.running import Gateway, Storescp
 
-__all__ = ["Recorded", "recorded", "stored"]
+__all__ = ["PATIENCE_S", "Recorded", "recorded", "stored"]
 
-START_S = 300
-"""How long a gateway may take to start: on an idle machine it is three seconds."""
+PATIENCE_S = 300
+"""How long a gateway may take for a start or a passage: on an idle machine it is seconds."""
 
 
 @dataclass
@@ -115,7 +115,7 @@ async def recorded(
         gateway = Gateway(folder, {"contourer": settings, "log": {"level": "DEBUG"}, **(changes or {})})
         tps = Storescp(folder / "tps", gateway.tps, "--unique-filenames")
         try:
-            await asyncio.to_thread(gateway.start, START_S)
+            await asyncio.to_thread(gateway.start, PATIENCE_S)
             yield Recorded(folder, gateway, tps, between)
         finally:
             await asyncio.to_thread(gateway.stop)

@@ -22,7 +22,7 @@ from pydicom import dcmread
 from gateway.dicom.walk import WalkLimits, walk
 from tests import made
 from tests.deid.canary import Canary
-from tests.deid.recorded import Recorded, recorded, stored
+from tests.deid.recorded import PATIENCE_S, Recorded, recorded, stored
 from tests.deid.test_headers import CASES, DATE, NAME, PLAIN, REFUSED, UID, Made
 from tests.raw import inserted
 from tests.running import until
@@ -145,12 +145,12 @@ async def test_no_case_leaves_a_trace_outside_the_vault(
             ]
             sent += datasets[0][0]
             assert stored(it.gateway.port, datasets) == [0] * SLICES
-        it.gateway.until_state("delivered", count=len(series))
+        it.gateway.until_state("delivered", count=len(series), limit_s=PATIENCE_S)
         for canary, dataset in TURNED_AWAY.values():
             sent += dataset(canary)
             uid = f"{made.ROOT}.1.1.1"
             stored(it.gateway.port, [(dataset(canary), uid)])
-        it.gateway.until_state("held", "failed")
+        it.gateway.until_state("held", "failed", limit_s=PATIENCE_S)
         assert len(it.tps.received()) == len(series)
         vault = Path(f"/proc/{it.gateway.pids()['vault']}")
         status = dict(line.split(":\t", 1) for line in (vault / "status").read_text().splitlines())
@@ -225,7 +225,7 @@ async def test_control_a_gateway_that_leaks_is_caught(
     def story(it: Recorded) -> dict[str, bytes]:
         datasets = [(image(0, index), f"{STUDY}.0.1.{index}") for index in range(SLICES)]
         assert stored(it.gateway.port, datasets) == [0] * SLICES
-        it.gateway.until_state("delivered", "held", "failed")
+        it.gateway.until_state("delivered", "held", "failed", limit_s=PATIENCE_S)
         return everywhere(it)
 
     hooked(tmp_path, monkeypatch, LEAK)
@@ -287,8 +287,8 @@ async def test_a_crash_leaves_no_identifier_and_the_same_pseudonyms(
         until_replaced(it, old)
 
     def until_replaced(it: Recorded, old: int) -> None:
-        until(lambda: it.gateway.pids().get("vault", old) != old or None, 60, "another vault")
-        until(lambda: is_up(it), 60, "the next one")
+        until(lambda: it.gateway.pids().get("vault", old) != old or None, PATIENCE_S, "another vault")
+        until(lambda: is_up(it), PATIENCE_S, "the next one")
 
     def is_up(it: Recorded) -> bool | None:
         try:
@@ -310,11 +310,11 @@ async def test_a_crash_leaves_no_identifier_and_the_same_pseudonyms(
         for number, state in enumerate(STATES):
             stop.write_text(state)
             sent(it, number)
-            it.gateway.until_state(state)
+            it.gateway.until_state(state, limit_s=PATIENCE_S)
             stop.unlink()
             crash(it)
             sent(it, number)
-            until(lambda: all_delivered(it), 120, "the delivery")
+            until(lambda: all_delivered(it), PATIENCE_S, "the delivery")
         old = it.gateway.pids()["vault"]
         stop.write_text("fail in checked")
         sent(it, len(STATES))
