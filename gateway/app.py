@@ -300,9 +300,8 @@ class Vault:
         _log.info("draining", count=len(list(assembler)))
         await acceptor.stop(0 if self._hurried.is_set() else ASSOCIATIONS_GRACE_S)
         was_drained = await self._drained(assembler)
+        conductor.stop()
         for series in assembler:
-            if series.task is not None:
-                series.task.cancel()
             prepare.forget(series)
         recovery.stop()
         ending.stop()

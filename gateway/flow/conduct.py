@@ -8,7 +8,7 @@ an alarm at the deadline). Every change is journalled and announced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -78,6 +78,7 @@ class Conductor:
         self._changed = changed
         self._ended = ended
         self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def joined(self, series: Series, slice_: Slice) -> None:
         """Take over an instance that has just joined a series; returns when its sender may be answered.
@@ -90,7 +91,7 @@ class Conductor:
         if series.journalled is None:
             series.journalled = asyncio.get_running_loop().create_future()
             self._metrics.passages.labels(State.RECEIVING).inc()
-            series.task = self._group.create_task(self._conduct(series, series.journalled))
+            self._begin(series, self._conduct(series, series.journalled))
         self._prepare.begin(series, slice_)
         self._changed(series)
         # Shielded: the sender may vanish while it waits, the passage goes on.
@@ -102,8 +103,13 @@ class Conductor:
         series.journalled = asyncio.get_running_loop().create_future()
         series.journalled.set_result(True)
         self._metrics.passages.labels(series.passage.state).inc()
-        series.task = self._group.create_task(self._conduct_to_its_end(series))
+        self._begin(series, self._conduct_to_its_end(series))
         self._changed(series)
+
+    def stop(self) -> None:
+        """Conduct nothing any more, also what a restart took away and nobody waits for; the journal has it all."""
+        for task in list(self._tasks):
+            task.cancel()
 
     async def move(self, series: Series, to: State, error: GatewayError | None = None) -> None:
         """Enter a state: journalled, counted and announced."""
@@ -121,6 +127,11 @@ class Conductor:
         _log.info("passage", passage=passage.id, state=to, reason=step.reason)
         self._changed(series)
         await self._record(passage, step)
+
+    def _begin(self, series: Series, work: Coroutine[None, None, None]) -> None:
+        series.task = self._group.create_task(work)
+        self._tasks.add(series.task)
+        series.task.add_done_callback(self._tasks.discard)
 
     async def _record(self, passage: Passage, step: Step) -> None:
         """Journal a step. Where the disk is out of order the record waits in memory, and so does the intake."""

@@ -223,6 +223,7 @@ class Prepare:
         # The original is not needed any more: what comes back is restored from the identity alone.
         slice_.instance = None
         packed = len(slice_.payload.coded) + len(slice_.payload.header)
-        self._budget.release(slice_.charged_bytes - packed)
-        slice_.charged_bytes = packed
+        if packed < slice_.charged_bytes:  # a tiny image can grow, by what its new header says
+            self._budget.release(slice_.charged_bytes - packed)
+            slice_.charged_bytes = packed
         series.arrived.set()
