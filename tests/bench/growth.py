@@ -13,6 +13,7 @@ the quiet time. Beside it the vault's CPU. The slices are MR images in whose pix
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -107,11 +108,13 @@ class Bench:
         if sum(accepted) != each * associations:
             raise RuntimeError(f"{sum(accepted)} of {each * associations} were accepted")
 
-        def ended_passages() -> list[dict[str, object]] | None:
-            of_ours = [passage for passage in self._gateway.passages() if passage["id"] not in known]
-            return of_ours if all(passage["state"] == "delivered" for passage in of_ours) else None
+        def is_over() -> bool | None:
+            return json.loads(self._gateway.get("/api/status"))["active"] == 0 or None
 
-        passages = until(ended_passages, 1200, "the delivery")
+        until(is_over, 1200, "the delivery")
+        passages = [passage for passage in self._gateway.passages() if passage["id"] not in known]
+        if {passage["state"] for passage in passages} != {"delivered"} or len(passages) != associations:
+            raise RuntimeError("not every series was delivered")
         committed = max(_entered(passage, "committed") for passage in passages) - QUIET_S
         for path in (*self._tps.received(), *(one for group in paths for one in group)):
             path.unlink()
