@@ -22,7 +22,8 @@ __all__ = ["BrokenPipeContract", "Request", "read_body", "read_request", "write_
 
 _LONGEST_HEADER: Final = 64 * 1024
 _LONGEST_BODY: Final = 64 * 1024 * 1024
-_MOST_SLICES: Final = 4096
+_MOST_SLICES: Final = 1 << 16
+"""More than a gateway takes for one series; what they weigh is limited before."""
 
 
 class BrokenPipeContract(Exception):

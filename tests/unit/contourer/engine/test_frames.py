@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import Limits
 from gateway.contourer.engine.frames import BrokenPipeContract, Request, read_body, read_request, write_answer
 
 
@@ -19,6 +20,11 @@ def test_a_request_is_read_and_the_end_of_the_stream_is_none():
     stream = io.BytesIO(framed({"model": "chest", "slices": 3}))
     assert read_request(stream) == Request("chest", 3)
     assert read_request(stream) is None
+
+
+def test_a_request_may_announce_as_many_slices_as_the_gateway_takes() -> None:
+    most = Limits().slices
+    assert read_request(io.BytesIO(framed({"model": "m", "slices": most}))) == Request("m", most)
 
 
 @pytest.mark.parametrize(
