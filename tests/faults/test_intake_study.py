@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -412,3 +413,47 @@ async def test_45_four_associations_at_once_are_one_passage(whole: tuple[Gateway
         (passage,) = await watch.until(all_are("delivered"))
     assert passage["received"] == 16
     assert len(received_by(tps, 451)) == 1
+
+
+# -- images that nobody expects
+
+ODD_IMAGES: dict[str, dict[str, Any]] = {
+    "one pixel": {"Rows": 1, "Columns": 1},
+    "four pixels": {"Rows": 2, "Columns": 2},
+    "one row": {"Rows": 1, "Columns": 700},
+    "one column": {"Rows": 700, "Columns": 1},
+    "one value": {"values": 0},
+    "the lowest value": {"values": -32768},
+    "the highest value": {"values": 32767},
+    "one bit": {"BitsStored": 1, "HighBit": 0},
+    "no slope": {"RescaleSlope": "0"},
+    "a slope beyond all": {"RescaleSlope": "1e300", "RescaleIntercept": "-1e300"},
+    "a window of nothing": {"WindowCenter": "1e300", "WindowWidth": "0"},
+    "pixels that are lines": {"PixelSpacing": ["1e6", "1e-6"]},
+    "pixels too small to see": {"PixelSpacing": ["0.0000001", "0.0000001"]},
+    "a thickness below nothing": {"SliceThickness": "-1e300"},
+}
+
+
+def odd_images(study: int, values: int | None = None, **attributes: Any) -> list[Dataset]:
+    datasets = series(study, 3)
+    for dataset in datasets:
+        for keyword, value in attributes.items():
+            setattr(dataset, keyword, value)
+        pixels = np.resize(np.frombuffer(dataset.PixelData, "<i2"), dataset.Rows * dataset.Columns)
+        dataset.PixelData = (pixels if values is None else np.full_like(pixels, values)).tobytes()
+    return datasets
+
+
+async def test_images_that_nobody_expects_are_delivered_or_held_and_the_vault_lives(
+    whole: tuple[Gateway, Storescp],
+) -> None:
+    gateway, _ = whole
+    vault, watch = gateway.pids()["vault"], Watch(gateway)
+    async with beside(gateway):
+        for number, attributes in enumerate(ODD_IMAGES.values()):
+            answers = await send(gateway, odd_images(600 + number, **attributes))
+            assert set(answers) <= {0, 0xA900}
+        await watch.until(lambda found: {passage["state"] for passage in found} <= {"delivered", "held"})
+    assert gateway.pids()["vault"] == vault
+    assert "Traceback" not in gateway.log.read_text()
