@@ -23,7 +23,7 @@ def changes_during(folder: Path, undergo: Callable[[Ordeal], None]) -> list[Chan
     """Run a gateway under strace; what any process but the clerk and the supervisor changed."""
     trace = folder / "trace"
     trace.mkdir()
-    gateway = Gateway(folder, {"passage": {"review_s": 0}}, prefix=traced([], trace))
+    gateway = Gateway(folder, {"passage": {"review_s": 0, "drain_s": 0}}, prefix=traced([], trace))
     ordeal = Ordeal(gateway, folder / "images", folder / "tps")
     with ordeal.running():
         pids = gateway.pids()

@@ -89,7 +89,7 @@ def _is_heard(folder: Path, witness: Witness) -> bool | None:
 def written_during(folder: Path, undergo: Callable[[Ordeal], None], environment: dict[str, str]) -> list[str]:
     """What the vault's family wrote while a gateway underwent something."""
     (folder / "tmp").mkdir()
-    gateway = Gateway(folder, {"passage": {"review_s": 0}})
+    gateway = Gateway(folder, {"passage": {"review_s": 0, "drain_s": 0}})
     environment = {"TMPDIR": str(folder / "tmp"), **environment}
     with listening(folder) as witness:
         with Ordeal(gateway, folder / "images", folder / "tps", environment).running() as ordeal:

@@ -95,7 +95,9 @@ def on_swap(file: Path) -> set[str]:
 @contextlib.contextmanager
 def holding_an_identity(folder: Path, environment: dict[str, str]) -> Iterator[list[int]]:
     """A gateway with a patient in memory; the vault and its children."""
-    ordeal = Ordeal(Gateway(folder), folder / "images", folder / "tps", environment)
+    ordeal = Ordeal(
+        Gateway(folder, {"passage": {"drain_s": 0}}), folder / "images", folder / "tps", environment
+    )
     with ordeal.running():
         ordeal.arrives(1)
         (vault,) = [pid for pid in family(ordeal.gateway.process.pid) if " vault " in words(pid)]
