@@ -74,7 +74,7 @@ _log = structlog.get_logger()
 CPU_THREADS: Final = 2
 """For what releases the GIL: codecs and pictures."""
 SWITCH_EVERY_S: Final = 0.0005
-"""How long a thread of the pool may keep the interpreter from the event loop; Python's own 5 ms are ten slices' time."""
+"""How long a thread of the pool may keep the interpreter from the event loop; Python's own 5 ms are ten slices."""
 ASSOCIATIONS_GRACE_S: Final = 10.0
 """How long open associations may go on while the gateway drains."""
 LAG_EVERY_S: Final = 0.1
