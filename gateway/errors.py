@@ -329,6 +329,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "SPACING_UNEVEN": Explanation(
         "The distance between slices changes at the position named.", "Send a series of even spacing."
     ),
+    "PROGRAM_FAULT": Explanation(
+        "The gateway stumbled over this series: a fault of the program, at the place named. Other series go on.",
+        "Tell us the place named. Meanwhile contour this series without the gateway, and cancel it here.",
+    ),
     "INCOMPLETE": Explanation(
         "The sender has more instances of this series than arrived.",
         "Send the series again, or wait for the pull.",

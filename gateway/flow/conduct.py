@@ -26,6 +26,7 @@ from gateway.errors import (
 )
 from gateway.flow.alarm import Alarm
 from gateway.flow.chronicle import Chronicle
+from gateway.flow.mishap import mishap
 from gateway.flow.prepare import Prepare
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
@@ -189,6 +190,8 @@ class Conductor:
             await self._until_possible(series, self._stages[passage.state])
         except NEEDS_A_PERSON as error:
             await self.move(series, State.HELD, error)
+        except Exception as fault:  # noqa: BLE001 - one series must not end all others, now and after each restart
+            await self.move(series, State.HELD, mishap(fault, passage.id))
         else:
             await self.move(series, WAY[WAY.index(passage.state) + 1])
 

@@ -112,6 +112,8 @@ class PixelGate:
         self._max_bytes = max_bytes
         self._group = group
         self._memories: dict[str, _Memory] = {}
+        self._turn = asyncio.Lock()
+        """One series is read at a time, in order of asking: many that waited are not all done last."""
 
     async def look(
         self,
@@ -200,32 +202,36 @@ class PixelGate:
         sight = memory.sight
         if sight is None or sight.is_mixed:
             raise PassageUnfit("GEOMETRY_MIXED")
-        if found := await self._read_early(memory, sight):
-            return found
-        pictures = await self._in_pool(sight.passing)
-        if found := await self._first_with_text(sight, pictures):
-            return found
+        told = await self._told_early(memory)
+        if told is not None and told.found is not None:
+            return told.found
 
         def stored(index: int) -> Values:
             return _stored(self._unpacked(order[index]))
 
-        single = await self._in_pool(lambda: sight.single([slice_.index for slice_ in order], stored))
-        return await self._first_with_text(sight, single, stored)
+        async with self._turn:
+            if told is None:
+                standing_still = await self._in_pool(sight.standing_still)
+                if found := await self._first_with_text(sight, standing_still):
+                    return found
+            if found := await self._first_with_text(sight, await self._in_pool(sight.passing)):
+                return found
+            single = await self._in_pool(lambda: sight.single([slice_.index for slice_ in order], stored))
+            return await self._first_with_text(sight, single, stored)
 
-    async def _read_early(self, memory: _Memory, sight: Sight) -> Found | None:
-        """What was read while slices arrived; read now, if there were too few or the reader failed then."""
-        if memory.early is not None:
-            await asyncio.wait((memory.early,))
-            told = None if memory.early.cancelled() else memory.early.result()
-            if told is not None:
-                return told.found
-        return await self._first_with_text(sight, await self._in_pool(sight.standing_still))
+    async def _told_early(self, memory: _Memory) -> _Told | None:
+        """What was read while slices arrived; None if there were too few, or the reader failed then."""
+        if memory.early is None:
+            return None
+        await asyncio.wait((memory.early,))
+        return None if memory.early.cancelled() else memory.early.result()
 
     async def _read_ahead(self, sight: Sight) -> _Told | None:
-        try:
-            return _Told(await self._first_with_text(sight, await self._in_pool(sight.standing_still)))
-        except DeidentificationError:
-            return None
+        async with self._turn:
+            try:
+                return _Told(await self._first_with_text(sight, await self._in_pool(sight.standing_still)))
+            except DeidentificationError:
+                return None
 
     def _see_packed(self, memory: _Memory, modality: str, slice_: Slice) -> None:
         memory.see(modality, slice_.index, self._unpacked(slice_))

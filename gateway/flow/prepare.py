@@ -17,6 +17,7 @@ from gateway.deid.tripwire import Tripwire
 from gateway.dicom.instance import Instance
 from gateway.errors import ContourerError, ContourerRefused, DeidentificationError, GatewayError
 from gateway.flow.deidentify import deidentify
+from gateway.flow.mishap import mishap
 from gateway.flow.series import Series, Slice
 from gateway.metrics import Metrics
 from gateway.vault.budget import Budget
@@ -201,6 +202,8 @@ class Prepare:
                 await self._upload(series, slice_)
         except GatewayError as error:
             slice_.fault = error
+        except Exception as fault:  # noqa: BLE001 - see `Conductor`: it holds this series only
+            slice_.fault = mishap(fault, series.passage.id)
         finally:
             slice_.is_under_way = False
             series.arrived.set()

@@ -14,6 +14,7 @@ import mmap
 import os
 import re
 import resource
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ ENVIRONMENT: Final = {
 }
 """What a process must be started with, so that its freed memory is overwritten, and soon used again."""
 
+_PR_SET_PDEATHSIG: Final = 1
 _PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
 _MCL_CURRENT: Final = 1
@@ -92,9 +94,10 @@ def protect_child() -> None:
 
     File rights and the core limit are handed down by the kernel, the environment with the command; what is not
     handed down is done here. Locking needs no proof: where the vault could, the child can, and where it could not,
-    that is waived.
+    that is waived. It dies with the vault, also while it starts.
     """
     forbid_foreign_readers()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
