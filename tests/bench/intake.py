@@ -7,14 +7,16 @@
 Every receiver is a process of its own, started anew for each run; the receivers take turns within a round, so that what
 else the machine does meets all of them. Wall time is that of the senders, from the start of the first to the end of the
 last; CPU is the receiver's, user and system, its children included, without what its start takes. The slices are made,
-and lie on a RAM disk like everything that storescp writes.
+and lie on a RAM disk like everything that storescp and Orthanc write. With TLS both sides show a certificate.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -40,6 +42,7 @@ from gateway.dicom.walk import WalkLimits
 from gateway.metrics import Metrics
 from gateway.vault.memory import ENVIRONMENT
 from tests import wire
+from tests.pki import Authority
 
 PDU_BYTES = 131072
 PYTHON = sys.executable
@@ -99,6 +102,38 @@ def _storescp(*options: str) -> Callable[[int, Path, int], list[str]]:
     return command
 
 
+def _orthanc(port: int, folder: Path, associations: int) -> list[str]:
+    configuration = {
+        "DicomAet": "GATEWAY", "DicomPort": port, "HttpServerEnabled": False, "OverwriteInstances": True,
+        "StorageDirectory": str(folder), "IndexDirectory": str(folder),
+    }  # fmt: skip
+    (folder / "orthanc.json").write_text(json.dumps(configuration))
+    return ["Orthanc", str(folder / "orthanc.json")]
+
+
+@functools.cache
+def pki() -> Path:
+    """A folder with a CA and the certificates of both sides."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    atexit.register(shutil.rmtree, folder)
+    authority = Authority(folder)
+    for name in ("GATEWAY", "STORESCU"):
+        authority.issue(name)
+    return folder
+
+
+def _tls(name: str) -> list[str]:
+    return ["+tls", f"{pki()}/{name}.key", f"{pki()}/{name}.pem", "+cf", f"{pki()}/ca.pem"]
+
+
+def _storescp_tls(port: int, folder: Path, associations: int) -> list[str]:
+    return _storescp(*_tls("GATEWAY"))(port, folder, associations)
+
+
+def _ours_tls(port: int, folder: Path, associations: int) -> list[str]:
+    return [*THIS, "--serve", "parse", "--port", str(port), "--pki", str(pki())]
+
+
 def _ours(mode: str) -> Callable[[int, Path, int], list[str]]:
     return lambda port, folder, associations: [*THIS, "--serve", mode, "--port", str(port)]
 
@@ -111,7 +146,9 @@ RECEIVERS = [
     Receiver("acceptor, kept", _ours("keep")),
     Receiver("the same in a vault", _ours("keep"), ENVIRONMENT),
     Receiver("pynetdicom", _ours("pynetdicom")),
+    Receiver("Orthanc", _orthanc),
 ]
+RECEIVERS_TLS = [Receiver("storescp", _storescp_tls), Receiver("acceptor, parsed", _ours_tls)]
 REFERENCE = RECEIVERS[0].name
 
 
@@ -181,8 +218,8 @@ class TakesEverything:
         self._kept.clear()
 
 
-async def serve(mode: str, port: int) -> None:
-    """Be a receiver until the signal to end."""
+async def serve(mode: str, port: int, pki_folder: Path | None) -> None:
+    """Be a receiver until the signal to end; with TLS where a folder has certificates for it."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     if mode == "pynetdicom":
@@ -197,7 +234,15 @@ async def serve(mode: str, port: int) -> None:
         await stopped.wait()
         server.shutdown()
         return
-    acceptor = Acceptor(wire.config(port), TakesEverything(mode), Metrics(), lambda alert: None)
+    config = wire.config(port)
+    if pki_folder is not None:
+        tls = {
+            "certificate_file": pki_folder / "GATEWAY.pem",
+            "key_file": pki_folder / "GATEWAY.key",
+            "ca_file": pki_folder / "ca.pem",
+        }
+        config = wire.config(port, dicom={"ae_title": "GATEWAY", "port": port, "tls": tls})
+    acceptor = Acceptor(config, TakesEverything(mode), Metrics(), lambda alert: None)
     await acceptor.start()
     await stopped.wait()
     await acceptor.stop(0)
@@ -219,6 +264,14 @@ def _storescu(port: int, folder: Path) -> list[str]:
     return ["storescu", "-pdu", str(PDU_BYTES), "-aec", "GATEWAY", "+sd", "127.0.0.1", str(port), str(folder)]
 
 
+def _storescu_default(port: int, folder: Path) -> list[str]:
+    return ["storescu", "-aec", "GATEWAY", "+sd", "127.0.0.1", str(port), str(folder)]
+
+
+def _storescu_tls(port: int, folder: Path) -> list[str]:
+    return [*_storescu(port, folder)[:1], *_tls("STORESCU"), *_storescu(port, folder)[1:]]
+
+
 def _blast(port: int, folder: Path) -> list[str]:
     return [*THIS, "--blast", str(folder), "--port", str(port)]
 
@@ -226,7 +279,9 @@ def _blast(port: int, folder: Path) -> list[str]:
 SENDERS = [
     Sender("storescu-1", 1, _storescu, {"TCP_NODELAY": "1"}),
     Sender("storescu-4", 4, _storescu, {"TCP_NODELAY": "1"}),
+    Sender("storescu-default-pdu-1", 1, _storescu_default, {"TCP_NODELAY": "1"}),
     Sender("storescu-nagle-1", 1, _storescu, {}),
+    Sender("storescu-tls-1", 1, _storescu_tls, {"TCP_NODELAY": "1"}),
     Sender("blast-1", 1, _blast, {}),
     Sender("blast-4", 4, _blast, {}),
 ]
@@ -297,17 +352,18 @@ def send(sender: Sender, port: int, shares: list[Path]) -> float:
 
 def compare(sender: Sender, shares: list[Path], runs: int) -> None:
     """Print one table."""
-    walls: dict[str, list[float]] = {receiver.name: [] for receiver in RECEIVERS}
-    cpus: dict[str, list[float]] = {receiver.name: [] for receiver in RECEIVERS}
+    receivers = RECEIVERS_TLS if sender.command is _storescu_tls else RECEIVERS
+    walls: dict[str, list[float]] = {receiver.name: [] for receiver in receivers}
+    cpus: dict[str, list[float]] = {receiver.name: [] for receiver in receivers}
     for _ in range(runs):
-        for receiver in RECEIVERS:
+        for receiver in receivers:
             with running(receiver, sender.associations) as (port, ended):
                 walls[receiver.name].append(send(sender, port, shares))
                 cpus[receiver.name].append(ended())
     print(f"\n{sender.name}: {sender.associations} association(s), median of {runs} runs")
     print(f"{'receiver':<20}{'wall s':>9}{'min':>8}{'max':>8}{'ratio':>8}{'cpu s':>9}{'ratio':>8}")
     wall, cpu = statistics.median(walls[REFERENCE]), statistics.median(cpus[REFERENCE])
-    for receiver in RECEIVERS:
+    for receiver in receivers:
         of_wall, of_cpu = walls[receiver.name], cpus[receiver.name]
         print(
             f"{receiver.name:<20}{statistics.median(of_wall):>9.3f}{min(of_wall):>8.3f}{max(of_wall):>8.3f}"
@@ -329,15 +385,20 @@ def main() -> None:
     )
     arguments.add_argument("--blast", type=Path, help=argparse.SUPPRESS)
     arguments.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    arguments.add_argument("--pki", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.serve:
-        asyncio.run(serve(given.serve, given.port))
+        asyncio.run(serve(given.serve, given.port, given.pki))
         return
     if given.blast:
         blast(given.blast, given.port)
         return
-    if shutil.which("storescp") is None or shutil.which("storescu") is None:
-        sys.exit("dcmtk's storescp and storescu are needed")
+    if (
+        shutil.which("storescp") is None
+        or shutil.which("storescu") is None
+        or shutil.which("Orthanc") is None
+    ):
+        sys.exit("dcmtk's storescp and storescu and Orthanc are needed")
     RECEIVERS[:] = [receiver for receiver in RECEIVERS if receiver.name not in given.without]
     print(
         f"{os.cpu_count()} processors, Python {sys.version.split()[0]}, {given.slices} slices of 512 x 512 x 16 bit"
