@@ -12,12 +12,12 @@ import socket
 import sys
 
 from gateway import logs
-from gateway.contourer.cell import die_with_parent
 from gateway.contourer.embedded import READY, Handover
 from gateway.contourer.identity import ContourerKeys
 from gateway.contourer.process import end_of_input, keep_off_the_disk, serve
 from gateway.contourer.records import Records
 from gateway.contourer.service import Settings
+from gateway.vault.memory import die_with_parent
 
 __all__: list[str] = []
 

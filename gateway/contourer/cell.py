@@ -21,11 +21,10 @@ from typing import Final
 
 from gateway.vault import landlock, memory, seccomp
 
-__all__ = ["WITHOUT_LANDLOCK", "die_with_parent", "lock"]
+__all__ = ["WITHOUT_LANDLOCK", "lock"]
 
 WITHOUT_LANDLOCK: Final = "--without-landlock"
 
-_PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWNET: Final = 0x40000000
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
@@ -40,14 +39,6 @@ class _CapabilitySets(ctypes.Structure):
         ("permitted", ctypes.c_uint32),
         ("inheritable", ctypes.c_uint32),
     )
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    none = ctypes.c_ulong(0)
-    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), none, none, none) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG")
 
 
 def _drop_capabilities() -> None:
@@ -87,7 +78,7 @@ def lock(*, without_landlock: bool = False) -> None:
 
 
 def _main() -> None:
-    die_with_parent()
+    memory.die_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):  # a service manager's; the contourer ends its cells itself
         signal.signal(number, signal.SIG_IGN)
     *options, target = sys.argv[1:]

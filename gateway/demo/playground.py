@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import datetime
 import json
 import os
@@ -23,12 +22,12 @@ from click import ClickException
 
 from gateway.commands.passages import Console
 from gateway.config import Config, Protection, load
+from gateway.vault.memory import die_with_parent
 
 __all__ = ["Playground", "free_ports", "missing_protections"]
 
 _START_S: Final = 120.0
 _STOP_S: Final = 30.0
-_PR_SET_PDEATHSIG: Final = 1
 
 _PROBE: Final = """
 import datetime, json, sys
@@ -182,7 +181,7 @@ def free_ports(count: int) -> list[int]:
 
 def _end_with_parent() -> None:
     """In the child: be told to stop even if the demo is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    die_with_parent(signal.SIGTERM)
 
 
 def _kill_group(group: int) -> None:

@@ -89,6 +89,20 @@ def forbid_swap() -> None:
         raise OSError("mlockall did not hold")
 
 
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel end this process, by a signal, when the one that started it ends (prctl(2)).
+
+    Raises
+    ------
+    OSError
+        If the kernel does not.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    none = ctypes.c_ulong(0)
+    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(by), none, none, none) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG")
+
+
 def protect_child() -> None:
     """What a child of the vault that handles identities does for itself before it reads the first one.
 
@@ -97,7 +111,7 @@ def protect_child() -> None:
     that is waived. It dies with the vault, also while it starts.
     """
     forbid_foreign_readers()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    die_with_parent()
     ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
