@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import os
 import signal
 import sys
 import time
@@ -57,11 +58,13 @@ from gateway.flow.prepare import Prepare
 from gateway.flow.queues import Queues
 from gateway.flow.receipts import Receipts
 from gateway.flow.receive import Receive
-from gateway.flow.recover import Recovery
+from gateway.flow.recover import Recovery, queries_of
 from gateway.flow.stages import Stages
 from gateway.flow.store import Deliveries, Trouble
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, measure_lag
 from gateway.pixels.reading import Reader
+from gateway.reload import Reload
+from gateway.supervisor import RENEW
 from gateway.vault.budget import Budget
 from gateway.vault.keys import ClinicKey
 from gateway.vault.ledger_key import ledger_key
@@ -77,7 +80,6 @@ SWITCH_EVERY_S: Final = 0.0005
 """How long a thread of the pool may keep the interpreter from the event loop; Python's own 5 ms are ten slices."""
 ASSOCIATIONS_GRACE_S: Final = 10.0
 """How long open associations may go on while the gateway drains."""
-LAG_EVERY_S: Final = 0.1
 
 
 def run_vault(config_path: Path, clerk_fd: int) -> int:
@@ -100,8 +102,7 @@ def run_vault(config_path: Path, clerk_fd: int) -> int:
         If the configuration, the key or the machine is not fit.
     """
     config = load(config_path)
-    names = Names.of(config, profiles=frozenset())
-    logs.configure(config.log.level, names.ae_title | names.destination | names.model)
+    configure_logs(config)
     sys.setswitchinterval(SWITCH_EVERY_S)
     # Before the first thread: what a thread has done already, the kernel does not take back.
     lockdown = lock_down(config.lockdown.waivers)
@@ -110,9 +111,15 @@ def run_vault(config_path: Path, clerk_fd: int) -> int:
         ClinicKey.load(config.clinic_key_file),
         load_profiles(config.deid.profiles),
         lockdown,
-        hashlib.sha256(config_path.read_bytes()).hexdigest(),
+        config_path,
     )
     return asyncio.run(vault.run(clerk_fd))
+
+
+def configure_logs(config: Config) -> None:
+    """Set the logs up; they may tell the names of the configuration."""
+    names = Names.of(config, profiles=frozenset())
+    logs.configure(config.log.level, names.ae_title | names.destination | names.model)
 
 
 class Vault:
@@ -124,23 +131,25 @@ class Vault:
         key: ClinicKey,
         profiles: dict[str, Profile],
         lockdown: Lockdown,
-        configuration_sha256: str,
+        config_path: Path,
     ) -> None:
         self._config = config
         self._key = key
         self._profiles = profiles
         self._lockdown = lockdown
-        self._configuration_sha256 = configuration_sha256
+        self._config_path = config_path
         self._metrics = Metrics()
         self._asked_to_stop = 0
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
+        self._is_to_reload = asyncio.Event()
 
     async def run(self, clerk_fd: int) -> int:
         """Serve until stopped; see `run_vault`."""
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, self._ask_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._is_to_reload.set)
         self._show_lockdown()
         async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
             await self._serve(group, stack, clerk_fd)
@@ -243,7 +252,7 @@ class Vault:
         )
         accept = Accept(config, assembler, transcoder, budget, metrics, conductor.joined)
         recovery = Recovery(
-            {source.ae_title: source.query for source in config.sources if source.query is not None},
+            queries_of(config),
             querier,
             assembler,
             digest,
@@ -258,17 +267,31 @@ class Vault:
             group=group,
         )
         acceptor = Acceptor(config, accept, metrics, lambda alert: self._note(alert, link, group))
+        rounds = Rounds(config, self._lockdown, scu, contourer)
         console = Console(
             config,
             gallery,
             metrics,
             lambda: Readiness(accept.closed_by),
             drain=self._stopping.set,
+            reload=lambda: reload.ask(),
             concerns=lambda: concerns.standing,
             queues=Queues(deliveries.lines, chronicle),
-            doctor=Rounds(config, self._lockdown, scu, contourer).report,
+            doctor=rounds.report,
             pool=cpu,
         )
+        # fmt: off
+        reload = Reload(
+            self._config_path, config, link, concerns,
+            (
+                stages.update,  # may refuse, so it comes first
+                lambda changed: deliveries.update(changed.destinations),
+                *(accept.update, acceptor.update, recovery.update),
+                *(alarm.update, rounds.update, console.update, configure_logs),
+            ),
+            wanted=self._is_to_reload, renew=lambda: os.kill(os.getppid(), RENEW),
+        )
+        # fmt: on
 
         await link.start()
         stack.push_async_callback(link.close)
@@ -281,10 +304,11 @@ class Vault:
         watches = [
             group.create_task(watch)
             for watch in (
-                self._measure_lag(),
+                measure_lag(metrics),
                 ClockWatch(link, concerns).watch(),
                 ExpiryWatch(lambda: certificates.examine(config), concerns).watch(),
                 receipts.watch(),
+                reload.watch(),
             )
         ]
         before = await link.open_passages()
@@ -341,7 +365,7 @@ class Vault:
     def _started(self) -> Started:
         return Started(
             at=datetime.now(UTC),
-            configuration=self._configuration_sha256,
+            configuration=hashlib.sha256(self._config_path.read_bytes()).hexdigest(),
             in_force=self._lockdown.in_force,
             waived=tuple(waiver.protection for waiver in self._lockdown.waived),
         )
@@ -372,11 +396,3 @@ class Vault:
 
     def _restoration_seed(self, passage_id: str, destination: str) -> bytes:
         return self._key.derive(b"restored", f"{passage_id} {destination}".encode())
-
-    async def _measure_lag(self) -> None:
-        """Measure how late the event loop is."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            self._metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))

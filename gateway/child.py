@@ -110,6 +110,14 @@ class Child:
         """Kill it, if it runs."""
         self.tell(signal.SIGKILL)
 
+    def replace(self, setup: bytes) -> None:
+        """End its life, and begin the next at once with another setup; before the first, only note that."""
+        self._setup = setup
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self.start()
+
     def wait(self, timeout_s: float) -> None:
         """Wait for its end, and kill it if that does not come in time."""
         if self._process is None:

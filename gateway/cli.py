@@ -45,6 +45,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "pause": Entry("gateway.commands.passages:pause", "Deliver nothing to a destination for now."),
     "resume": Entry("gateway.commands.passages:resume", "Deliver to a paused destination again."),
     "ready": Entry("gateway.commands.passages:ready", "Say whether the running gateway takes images now."),
+    "reload": Entry(
+        "gateway.commands.reload:reload", "Have the running gateway read its configuration again."
+    ),
     "drain": Entry("gateway.commands.drain:drain", "Stop the running gateway when what it does is done."),
     "ledger": Entry("gateway.clerk.commands:ledger", "Verify the audit ledger."),
     "doctor": Entry("gateway.commands.doctor:doctor", "Examine all that the gateway needs: green or red."),

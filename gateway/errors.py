@@ -171,6 +171,15 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The configuration has mistakes.",
         "`gateway check -c FILE` prints each with file and line; the gateway starts when none is left.",
     ),
+    "CONFIG_NOT_TAKEN_OVER": Explanation(
+        "The configuration file has mistakes, so the running gateway goes on with the one before.",
+        "`gateway check -c FILE` prints each with its line; then `gateway reload`. A restart would fail, too.",
+    ),
+    "RESTART_NEEDED": Explanation(
+        "The configuration file is without a mistake, but what has changed in it goes together with keys that only a "
+        "start reads; the running gateway goes on with the one before.",
+        "`gateway drain`, then start the gateway again.",
+    ),
     "CLINIC_KEY_UNFIT": Explanation(
         "The clinic key file is not 32 bytes, or others than its owner may read it.",
         "Restore the key from its backup and set mode 0600. Without the old key the pseudonyms of passages in "

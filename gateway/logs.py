@@ -46,7 +46,7 @@ FIELDS: Final = frozenset(
             "exit_code",
         ),
         *("entries", "entry", "head", "file", "fault", "offset", "signed_entries", "drained"),
-        *("kind", "place", "places", "logger", "process", "mistakes", "line", "path"),
+        *("keys", "kind", "place", "places", "logger", "process", "mistakes", "line", "path"),
     }
 )
 """Fields that an event may have; others are dropped."""

@@ -6,8 +6,12 @@ a state or a code: never a UID, an address or anything of a dataset.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+LAG_EVERY_S: Final = 0.1
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
 
@@ -116,3 +120,12 @@ class Metrics:
             ["protection"],
             registry=r,
         )
+
+
+async def measure_lag(metrics: Metrics) -> None:
+    """Measure how late the event loop is, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,10 @@ CLERK_FOLDER: Final = "clerk"
 KILL_AFTER_S: Final = 10.0
 """How long a process may take that was told to stop at once."""
 
-_WATCHED: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+RENEW: Final = signal.SIGUSR1
+"""What the vault sends us when somebody asked it to read the configuration again."""
+
+_WATCHED: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, RENEW)
 
 
 def run(config_path: Path) -> int:
@@ -58,8 +62,7 @@ def run(config_path: Path) -> int:
         If the configuration or the clinic key is not fit, or the state folder cannot be made.
     """
     config = load(config_path)
-    profiles = frozenset(profile.name for profile in load_profiles(config.deid.profiles).values())
-    names = Names.of(config, profiles=profiles)
+    names = _names(config)
     logs.configure(config.log.level, names.ae_title | names.destination | names.model | names.profile)
     folder = prepare_state(config)
     setup = Setup(names=names, waived=tuple(waiver.protection for waiver in config.lockdown.waivers))
@@ -94,6 +97,11 @@ def prepare_state(config: Config) -> Path:
     return folder
 
 
+def _names(config: Config) -> Names:
+    profiles = frozenset(profile.name for profile in load_profiles(config.deid.profiles).values())
+    return Names.of(config, profiles=profiles)
+
+
 class Supervisor:
     """The two processes and the pair of sockets between them.
 
@@ -109,6 +117,10 @@ class Supervisor:
     def __init__(self, config_path: Path, folder: Path, setup: Setup) -> None:
         self._vault_end, self._clerk_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {**os.environ, **ENVIRONMENT}
+        self._config_path = config_path
+        self._setup = setup
+        # Without a terminal nobody else would use it; the end of a terminal is the end of what it runs.
+        self._hangup_stops = sys.stdin is not None and sys.stdin.isatty()
         self._vault = Child(
             ["vault", "-c", str(config_path), "--clerk-fd", str(self._vault_end.fileno())],
             self._vault_end.fileno(),
@@ -119,7 +131,7 @@ class Supervisor:
             ["clerk", "--state-dir", str(folder), "--fd", str(self._clerk_end.fileno())],
             self._clerk_end.fileno(),
             environment=environment,
-            setup=setup.model_dump_json().encode("ascii"),
+            setup=_packed(setup),
         )
         self._stops = 0
         self._kill_at: float | None = None
@@ -141,12 +153,14 @@ class Supervisor:
             now = time.monotonic()
             for child in (self._clerk, self._vault):
                 if child.is_due(now) and not (child is self._vault and self._stops):
+                    if child is self._vault:
+                        self._teach()  # it reads the file as it is now
                     child.start()
             if self._kill_at is not None and now > self._kill_at:
                 self._vault.kill()
             told = signal.sigtimedwait(_WATCHED, self._until_next(now))
             if told is not None and told.si_signo != signal.SIGCHLD:
-                self._stop()
+                self._obey(told.si_signo)
             if (code := self._clerk.ended()) is not None:
                 if code in GIVES_UP:
                     return code
@@ -159,6 +173,23 @@ class Supervisor:
                 _log.error("vault ended", exit_code=code)
             elif self._stops and not self._vault.is_running:
                 return 0
+
+    def _obey(self, number: int) -> None:
+        if number == RENEW or (number == signal.SIGHUP and not self._hangup_stops):
+            self._teach()
+            self._vault.tell(signal.SIGHUP)
+        else:
+            self._stop()
+
+    def _teach(self) -> None:
+        """Replace a clerk that does not know every name of the configuration file, so that records may have them."""
+        try:
+            names = self._setup.names | _names(load(self._config_path))
+        except ConfigError:
+            return  # the vault says so
+        if names != self._setup.names:
+            self._setup = self._setup.model_copy(update={"names": names})
+            self._clerk.replace(_packed(self._setup))
 
     def _stop(self) -> None:
         """Ask the vault to drain; the second time to stop at once, the third time there is no asking."""
@@ -177,3 +208,7 @@ class Supervisor:
         if self._kill_at is not None:
             times.append(self._kill_at)
         return max(0.0, min((time - now for time in times), default=3600.0)) + 0.01
+
+
+def _packed(setup: Setup) -> bytes:
+    return setup.model_dump_json().encode("ascii")

@@ -48,6 +48,10 @@ class Names(BaseModel):
     profile: frozenset[str]
     person: frozenset[str]
 
+    def __or__(self, other: Names) -> Names:
+        """The names of both."""
+        return Names(**{kind: getattr(self, kind) | getattr(other, kind) for kind in Names.model_fields})
+
     @classmethod
     def of(cls, config: Config, *, profiles: frozenset[str], persons: frozenset[str] = frozenset()) -> Names:
         """The names of a configuration.

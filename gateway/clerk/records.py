@@ -50,6 +50,7 @@ __all__ = [
     "PassageOpened",
     "PassageRecord",
     "PersonActed",
+    "Reconfigured",
     "Record",
     "Started",
     "StateChanged",
@@ -189,6 +190,16 @@ class Started(_Record):
     waived: tuple[Protection, ...]
 
 
+class Reconfigured(_Record):
+    """The vault has taken over a changed configuration file."""
+
+    kind: Literal["reconfigured"] = "reconfigured"
+    configuration: Digest
+    """SHA-256 of the configuration file."""
+    is_whole: bool
+    """Whether all of it is in force; else some keys wait for a restart."""
+
+
 class Stopped(_Record):
     """The vault has stopped by itself."""
 
@@ -274,7 +285,15 @@ class Damaged(_Record):
 PassageRecord = PassageOpened | InstancesCounted | StateChanged | Committed | Delivered | Deleted
 
 Record = Annotated[
-    PassageRecord | Alerted | Started | Stopped | ClockJumped | PersonActed | LedgerSealed | Damaged,
+    PassageRecord
+    | Alerted
+    | Started
+    | Reconfigured
+    | Stopped
+    | ClockJumped
+    | PersonActed
+    | LedgerSealed
+    | Damaged,
     Field(discriminator="kind"),
 ]
 

@@ -75,6 +75,11 @@ class Console:
         """Have the gateway stop as on SIGTERM."""
         self._ask("POST", "/api/drain")
 
+    def reload(self) -> dict[str, Any]:
+        """Have the gateway read its configuration file again; as `gateway.console.views.ReloadView`."""
+        found: dict[str, Any] = self._ask("POST", "/api/reload")
+        return found
+
     def _ask(self, method: str, path: str) -> Any:
         # Not urllib: it would go by a proxy that the environment names.
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_ANSWER_S)

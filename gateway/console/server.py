@@ -1,8 +1,8 @@
 """The web console: what the passages do, for people, for the commands and for probes.
 
 Comes in: HTTP requests on a loopback address. Goes out: pages, JSON, a stream of events, pictures of slices. It
-changes nothing but by `Board.release`, `Board.cancel`, `Queues` and the drain, and reaches no identity: a `Board` has
-none.
+changes nothing but by `Board.release`, `Board.cancel`, `Queues`, the drain and the reload, and reaches no identity: a
+`Board` has none.
 
 ==============================  ================================================================
 ``GET /``                       the passages, live
@@ -22,6 +22,7 @@ none.
 ``POST /api/passages/{id}/release``, ``…/cancel``  204, or 409 if it is not held
 ``POST /api/destinations/{name}/pause``, ``…/resume``  204: nothing is delivered there, or it is again
 ``POST /api/drain``             202: the gateway stops as on SIGTERM
+``POST /api/reload``            `views.ReloadView`, or 409 if the configuration file has a mistake
 ==============================  ================================================================
 """
 
@@ -51,6 +52,7 @@ from gateway.flow.concerns import Concern
 from gateway.flow.queues import Queues
 from gateway.metrics import Metrics
 from gateway.passage import WAY, Passage, State
+from gateway.reload import Changes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,6 +75,8 @@ class Console:
         Tells what stands in the way of taking another series.
     drain : callable, optional
         Asks the gateway to stop when what is under way is done.
+    reload : callable, optional
+        Reads the configuration file again.
     concerns : callable, optional
         Tells what is wrong with the gateway itself.
     queues : Queues, optional
@@ -92,6 +96,7 @@ class Console:
         readiness: Callable[[], Readiness],
         *,
         drain: Callable[[], None] = lambda: None,
+        reload: Callable[[], Awaitable[Changes]] | None = None,
         concerns: Callable[[], Sequence[Concern]] = tuple,
         queues: Queues | None = None,
         doctor: Callable[[], Awaitable[Report]] | None = None,
@@ -103,6 +108,7 @@ class Console:
         self._metrics = metrics
         self._readiness = readiness
         self._drain = drain
+        self._reload = reload
         self._concerns = concerns
         self._queues = queues
         self._doctor = doctor
@@ -111,6 +117,10 @@ class Console:
         self._hub = Hub(board, self._view, self._status, limits)
         self._watch: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
+
+    def update(self, config: Config) -> None:
+        """Show a changed configuration from now on."""
+        self._config = config
 
     async def start(self) -> None:
         """Listen; return when the port answers.
@@ -175,6 +185,7 @@ class Console:
         post(f"/api/passages/{_ID}/cancel", self._cancel)
         post(r"/api/destinations/{name:[A-Za-z0-9_.-]{1,32}}/{switch:pause|resume}", self._switch)
         post("/api/drain", self._begin_drain)
+        post("/api/reload", self._read_again)
         app.router.add_route("*", "/{rest:.*}", self._nothing_here)
         return app
 
@@ -352,6 +363,14 @@ class Console:
     async def _begin_drain(self, request: web.Request) -> web.Response:
         self._drain()
         return web.json_response({"draining": True}, status=202)
+
+    async def _read_again(self, request: web.Request) -> web.Response:
+        if self._reload is None:
+            return _error(404, "There is no configuration file here.")
+        try:
+            return web.json_response(views.reload_view(await self._reload()))
+        except ConfigError as refused:
+            return _error(409, f"{refused} {refused.hint}")
 
     async def _decide(self, request: web.Request, act: Callable[[str], Awaitable[None]]) -> web.Response:
         passage = self._board.passage(request.match_info["id"])

@@ -26,6 +26,7 @@ from gateway.flow.board import Outline
 from gateway.flow.concerns import Concern
 from gateway.flow.queues import Queue
 from gateway.passage import WAY, Passage, State
+from gateway.reload import Changes
 
 
 class StageView(TypedDict):
@@ -149,6 +150,14 @@ class StatusView(TypedDict):
     active: int
     done: int
     late: int
+
+
+class ReloadView(TypedDict):
+    """What came of reading the configuration again: keys of the file."""
+
+    taken: list[str]
+    restart: list[str]
+    """Changed, but in force only after a restart."""
 
 
 class RoiView(TypedDict):
@@ -330,6 +339,11 @@ def status_view(
         done=counts["done"],
         late=late,
     )
+
+
+def reload_view(changes: Changes) -> ReloadView:
+    """Return what of a changed configuration is in force."""
+    return ReloadView(taken=list(changes.taken), restart=list(changes.restart))
 
 
 def pictures_view(outlines: Sequence[Sequence[Outline]]) -> PicturesView:

@@ -74,7 +74,7 @@ class Acceptor:
         self.metrics: Final = metrics
         self.service: Final = service
         self._dicom: Final = config.dicom
-        self._admission: Final = Admission(config)
+        self._admission = Admission(config)
         self._contexts: Final = SupportedContexts(accept_lossy=config.dicom.accept_lossy)
         self._on_alert: Final = alert
         self._tls = ServerTLS(config.dicom.tls) if isinstance(config.dicom.tls, TLS) else None
@@ -88,6 +88,10 @@ class Acceptor:
         self._draining = False
         self._quiet = asyncio.Event()
         """Set whenever an association or a connection ends."""
+
+    def update(self, config: Config) -> None:
+        """Take over who may come from now on; open associations go on."""
+        self._admission = Admission(config)
 
     @property
     def port(self) -> int:

@@ -62,6 +62,10 @@ class Rounds:
         self._turn = asyncio.Lock()
         self._last: tuple[float, Report] | None = None
 
+    def update(self, config: Config) -> None:
+        """Examine by a changed configuration, as soon as the next report is asked for."""
+        self._config, self._last = config, None
+
     async def report(self) -> Report:
         """The last report, or a new one where that is too old."""
         async with self._turn:

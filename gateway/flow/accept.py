@@ -62,6 +62,10 @@ class Accept:
         self._walk_limits = WalkLimits(elements=limits.elements, nesting=limits.nesting)
         self._closed_by: dict[str, None] = {}
 
+    def update(self, config: Config) -> None:
+        """Take over a changed configuration: the rules for what comes from now on."""
+        self._config = config
+
     @property
     def closed_by(self) -> tuple[str, ...]:
         """Why nothing is taken now: `INTAKE_PAUSED`, `DRAINING`; empty while it is."""

@@ -14,7 +14,9 @@ from typing import Final
 import aiohttp
 import structlog
 
-from gateway import config
+from gateway.config import Alarm as AlarmSettings
+from gateway.config import Config
+from gateway.flow.pauses import Pauses
 from gateway.passage import Passage
 
 _log = structlog.get_logger()
@@ -32,15 +34,23 @@ class Alarm:
     Parameters
     ----------
     settings : gateway.config.Alarm
+        Without `webhook_url` nobody is told.
     pauses_s : tuple of float
         Between tries.
     """
 
-    def __init__(self, settings: config.Alarm, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
+    def __init__(self, settings: AlarmSettings, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
         self._url = settings.webhook_url
         self._repeat_s = settings.repeat_s
         self._pauses_s = pauses_s
         self._ringing: set[str] = set()
+        self._pauses = Pauses()
+
+    def update(self, config: Config) -> None:
+        """Take over a changed configuration: what was told and still stands is told anew, to whom it names."""
+        if (config.alarm.webhook_url, config.alarm.repeat_s) != (self._url, self._repeat_s):
+            self._url, self._repeat_s = config.alarm.webhook_url, config.alarm.repeat_s
+            self._pauses.wake()
 
     async def ring(self, passage: Passage) -> None:
         """Tell of a passage, now and again; returns when it has ended, or at once where it is told of already."""
@@ -62,11 +72,9 @@ class Alarm:
         until : callable
             Whether there is nothing more to tell.
         """
-        if self._url is None:
-            return
-        while not until():
+        while self._url is not None and not until():
             await self._insist(self._url, told())
-            await asyncio.sleep(self._repeat_s)
+            await self._pauses.sleep(self._repeat_s)
 
     async def _insist(self, url: str, told: Message) -> None:
         for pause_s in (*self._pauses_s, None):

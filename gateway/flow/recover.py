@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Protocol
@@ -23,13 +23,14 @@ import structlog
 
 from gateway.clerk.standing import OpenPassage
 from gateway.cloud.contourer import Contourer, Order
-from gateway.config import Query
+from gateway.config import Config, Query
 from gateway.dicom.query import Arrived, FoundSeries, Retrieved, Take
 from gateway.dicom.storage import StorageService, StoreRequest
 from gateway.errors import GatewayError, IntakeError, PassageUnfit, PeerError
 from gateway.flow.alarm import Alarm
 from gateway.flow.assemble import Assembler
 from gateway.flow.chronicle import SERIES, STUDY, Digest
+from gateway.flow.pauses import Pauses
 from gateway.flow.rules import SeriesFacts
 from gateway.flow.series import Series, SeriesKey
 from gateway.passage import Passage, State, Step
@@ -61,6 +62,11 @@ class Patience:
     """How long a source may be out of reach before a person is told to send again; the tries go on."""
 
 
+def queries_of(config: Config) -> Mapping[str, Query]:
+    """The sources that can be asked, by their AE titles."""
+    return {source.ae_title: source.query for source in config.sources if source.query is not None}
+
+
 class Asks(Protocol):
     """What asks and retrieves: `gateway.dicom.query.Querier`."""
 
@@ -83,7 +89,7 @@ class Recovery:
     Parameters
     ----------
     queries : mapping of str to Query
-        By the AE title of the source: those that can be asked.
+        By the AE title of the source: those that can be asked; see `queries_of`.
     asks : Asks
     assembler : Assembler
     digest : Digest
@@ -103,7 +109,7 @@ class Recovery:
 
     def __init__(
         self,
-        queries: dict[str, Query],
+        queries: Mapping[str, Query],
         asks: Asks,
         assembler: Assembler,
         digest: Digest,
@@ -134,11 +140,14 @@ class Recovery:
         self._group = group
         self._numbers = itertools.count(-1, -1)  # the acceptor's are positive
         self._patience = patience or Patience()
-        self._turn = {name: asyncio.Semaphore(2) for name in queries}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._pauses = Pauses()
         self._silent_until: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pulled: set[str] = set()
         self._awaited: list[Series] = []
+        self._unasked: list[Series] = []
+        """Awaited, too, but nobody is configured whom to ask for it."""
 
     def take_up(self, passages: Sequence[OpenPassage]) -> None:
         """Show and conduct what was open, before anything new arrives; nothing is asked for yet."""
@@ -160,6 +169,14 @@ class Recovery:
                 self._assembler.expect(series, bytes.fromhex(before.opened.series))
                 self._awaited.append(series)
             self._conduct(series)
+
+    def update(self, config: Config) -> None:
+        """Take over whom a changed configuration says to ask, and ask at once."""
+        self._queries = queries_of(config)
+        self._silent_until.clear()
+        self._pauses.wake()
+        self._awaited, self._unasked = [*self._awaited, *self._unasked], []
+        self.start()
 
     def start(self) -> None:
         """Ask for what is awaited; the acceptor must be up."""
@@ -187,10 +204,9 @@ class Recovery:
 
     def pull(self, series: Series) -> None:
         """Have the rest of a series sent, without waiting for it."""
-        query = self._queries.get(series.passage.source)
-        if query is not None and series.passage.id not in self._pulled:
+        if series.passage.source in self._queries and series.passage.id not in self._pulled:
             self._pulled.add(series.passage.id)
-            self._keep(self._complete(series, query))
+            self._keep(self._complete(series))
 
     def _series(self, before: OpenPassage) -> Series:
         opened = before.opened
@@ -234,14 +250,15 @@ class Recovery:
     async def _bring_back(self, series: Series) -> None:
         """Ask until the first instances are here, whoever brings them."""
         passage = series.passage
-        query = self._queries.get(passage.source)
-        if query is None:
-            self._lack(series)
-            return
         started, pause_s = time.monotonic(), self._patience.first_s
         while series.is_awaited:
+            query = self._queries.get(passage.source)
+            if query is None:
+                self._unasked.append(series)
+                self._lack(series)
+                return
             try:
-                async with self._turn[passage.source]:
+                async with self._turn(passage.source):
                     is_found = await self._is_pulled(series, query)
             except PeerError as error:
                 _log.warning("not brought back yet", passage=passage.id, reason=error.code)
@@ -252,7 +269,7 @@ class Recovery:
                 break
             if not is_found or time.monotonic() - started > self._patience.person_s:
                 self._lack(series)
-            await asyncio.sleep(pause_s)
+            await self._pauses.sleep(pause_s)
             pause_s = min(2 * pause_s, self._patience.longest_s)
         passage.waiting = None
         if passage.state is State.CANCELLED:
@@ -331,19 +348,18 @@ class Recovery:
                 pause_s = min(2 * pause_s, self._patience.longest_s)
         await self._delete(series)
 
-    async def _complete(self, series: Series, query: Query) -> None:
+    async def _complete(self, series: Series) -> None:
         """Have a series sent that is not whole, a few times if need be."""
-        pause_s = self._patience.first_s
+        source, pause_s = series.passage.source, self._patience.first_s
         try:
             while not series.is_taken_for_whole and not series.passage.has_ended:
                 try:
-                    async with self._turn[series.passage.source]:
-                        await self._retrieve(
-                            series.passage.source, query, series.key.study, series.key.series
-                        )
+                    async with self._turn(source):
+                        if (query := self._queries.get(source)) is not None:
+                            await self._retrieve(source, query, series.key.study, series.key.series)
                 except PeerError as error:
                     _log.warning("not completed yet", passage=series.passage.id, reason=error.code)
-                await asyncio.sleep(pause_s)
+                await self._pauses.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._patience.longest_s)
         finally:
             self._pulled.discard(series.passage.id)
@@ -354,6 +370,9 @@ class Recovery:
             series.lack = PassageUnfit("SEND_AGAIN", slices=series.passage.received)
             series.arrived.set()
             self._keep(self._alarm.ring(series.passage))
+
+    def _turn(self, source: str) -> asyncio.Semaphore:
+        return self._turns.setdefault(source, asyncio.Semaphore(2))
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         task = self._group.create_task(work)

@@ -70,9 +70,19 @@ class Stages:
         self._seed = seed
         self._receipts = receipts
         self._deletion = deletion
-        self._outputs = {
-            destination.name: OutputProfile.of(destination) for destination in config.destinations
-        }
+        self._outputs = _outputs(config)
+
+    def update(self, config: Config) -> None:
+        """Take over a changed configuration; passages that stand before a stage go by it.
+
+        Raises
+        ------
+        ConfigError
+            If a destination's ROI file is not fit; then nothing has changed.
+        """
+        outputs = _outputs(config)
+        self._outputs |= outputs  # passages on their way may still name one that is not configured any more
+        self._config = config
 
     def table(self) -> Mapping[State, Stage]:
         """What is done in which state."""
@@ -236,3 +246,7 @@ class Stages:
                 for slice_ in series.ordered
             },
         )
+
+
+def _outputs(config: Config) -> dict[str, OutputProfile]:
+    return {destination.name: OutputProfile.of(destination) for destination in config.destinations}

@@ -22,6 +22,7 @@ from gateway.config import Destination
 from gateway.dicom.part10 import Part10
 from gateway.dicom.store_status import Verdict, judge
 from gateway.errors import GatewayError, PassageUnfit, PeerError
+from gateway.flow.pauses import Pauses
 from gateway.metrics import Metrics
 
 __all__ = ["Delivered", "Deliveries", "Finds", "Line", "Patience", "Stores", "Trouble"]
@@ -93,9 +94,9 @@ class Line:
         self.error: GatewayError | None = None
         """Why the last try failed; None after a success."""
         self.turn = asyncio.Lock()
+        self.pauses = Pauses()
         self._open = asyncio.Event()
         self._open.set()
-        self._changed = asyncio.Event()
 
     @property
     def is_paused(self) -> bool:
@@ -109,21 +110,11 @@ class Line:
     def resume(self) -> None:
         """Send again, at once."""
         self._open.set()
-        self.wake()
-
-    def wake(self) -> None:
-        """End the pauses of all who wait to try again: something has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.pauses.wake()
 
     async def may_send(self) -> None:
         """Wait while it is paused."""
         await self._open.wait()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for a while, or until `wake`."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
 
 
 class Deliveries:
@@ -167,11 +158,14 @@ class Deliveries:
         return MappingProxyType(self._lines)
 
     def update(self, destinations: Iterable[Destination]) -> None:
-        """Take over a changed configuration: corrected destinations are tried at once, new ones get lines."""
+        """Take over a changed configuration: corrected destinations are tried at once, new ones get lines.
+
+        One that is not configured any more keeps its line: passages on their way may still name it.
+        """
         for destination in destinations:
             line = self._lines.setdefault(destination.name, Line(destination))
             line.destination = destination
-            line.wake()
+            line.pauses.wake()
 
     async def deliver(self, passage_id: str, name: str, part10: bytes) -> Delivered:
         """Bring an object to a destination.
@@ -226,7 +220,7 @@ class Deliveries:
                 multiplier=patience.first_s, max=patience.longest_s, jitter=patience.first_s
             ),
             before_sleep=note,
-            sleep=line.sleep,
+            sleep=line.pauses.sleep,
             reraise=True,
         )
         try:
@@ -236,7 +230,7 @@ class Deliveries:
             self._metrics.deliveries_total.labels(line.destination.name, Verdict.REFUSED.value).inc()
             raise
         line.error = None
-        line.wake()
+        line.pauses.wake()
         self._metrics.deliveries_total.labels(delivered.destination, delivered.verdict.value).inc()
         return delivered
 

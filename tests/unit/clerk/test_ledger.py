@@ -101,6 +101,7 @@ def test_only_evidence_is_written_and_every_kind_of_it(tmp_path: Path) -> None:
         "clock",
         "alert",
         "started",
+        "reconfigured",
         "stopped",
         "person",
         "damaged",
