@@ -234,6 +234,19 @@ async def test_what_nobody_can_return_is_to_be_sent_again(stand: Stand, asks: As
     assert (series.lack.code, series.lack.facts) == ("SEND_AGAIN", {"slices": 3})
 
 
+async def test_a_source_that_can_be_asked_only_now_is_asked_at_once(stand: Stand) -> None:
+    asks = Asks()
+    series = stand.recover(asks, standing(), queried=False)
+    await asyncio.sleep(0)
+    assert series.lack is not None
+    query = Query(ae_title="PACS", host="127.0.0.1", port=104)
+    changed: Any = SimpleNamespace(sources=(SimpleNamespace(ae_title="PACS", query=query),))
+    assert stand.recovery is not None
+    stand.recovery.update(changed)
+    await asks.retrieved.wait()
+    assert asks.moved == [(FIRST.study_instance_uid, FIRST.series_instance_uid)]
+
+
 async def test_a_pacs_that_stays_down_has_a_person_asked(stand: Stand) -> None:
     asks = Asks()
     asks.fails = 1000
