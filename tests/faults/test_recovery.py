@@ -146,6 +146,8 @@ class Stopped:
                 os.kill(pid, signal.SIGKILL)
         self.gateway.stop()
         until(lambda: not self.gateway.pids() or None, 10, "the end of all")
+        for port in (self.gateway.port, self.gateway.web):  # the kernel closes them a little after that
+            until(lambda port=port: not answers(port) or None, 10, "the end of what listened")  # type: ignore[misc]
         self.gateway.start()
 
     def kill(self, *roles: str) -> None:
