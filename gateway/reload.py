@@ -141,22 +141,22 @@ class Reload:
             await self._wanted.wait()
             self._wanted.clear()
             asked, self._asked = self._asked, []
-            waiting = [answer for answer in asked if not answer.done()]
             try:
                 done = await self._take_over()
             except ConfigError as error:
                 _log.error("configuration not taken over", reason=error.code, facts=error)
                 self._concerns.begin(REFUSED, facts=error.facts)
-                for answer in waiting:
-                    answer.set_exception(error)
+                for answer in asked:
+                    if not answer.done():  # nobody waits for it any more
+                        answer.set_exception(error)
             else:
                 self._concerns.end(REFUSED)
-                for answer in waiting:
-                    answer.set_result(done)
+                for answer in asked:
+                    if not answer.done():
+                        answer.set_result(done)
 
     async def _take_over(self) -> Changes:
-        file = await asyncio.to_thread(load, self._path)
-        found = changes(self._config, file, datetime.now(UTC).date())
+        found, sha256 = await asyncio.to_thread(self._read)
         for take in self._takers:
             take(found.config)
         self._config = found.config
@@ -167,8 +167,16 @@ class Reload:
             await self._link.write(
                 Reconfigured(
                     at=datetime.now(UTC),
-                    configuration=hashlib.sha256(self._path.read_bytes()).hexdigest(),
+                    configuration=sha256,
                     is_whole=not found.restart,
                 )
             )
         return found
+
+    def _read(self) -> tuple[Changes, str]:
+        """Read the file, off the event loop; also its digest."""
+        found = changes(self._config, load(self._path), datetime.now(UTC).date())
+        try:
+            return found, hashlib.sha256(self._path.read_bytes()).hexdigest()
+        except OSError:  # gone since it was loaded
+            raise ConfigError("CONFIG_UNREADABLE") from None

@@ -104,6 +104,18 @@ async def test_who_asks_is_told_and_the_ledger_has_it(tmp_path: Path) -> None:
         it.stop()
 
 
+async def test_who_asked_and_went_away_meanwhile_harms_nobody(tmp_path: Path) -> None:
+    path = written(tmp_path / "gateway.yaml")
+    async with asyncio.TaskGroup() as group:
+        it = Running(path, group)
+        gone = asyncio.create_task(it.reload.ask())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gone.cancel()  # while the file is read
+        assert (await it.reload.ask()).taken == ()
+        it.stop()
+
+
 async def test_a_file_with_a_mistake_changes_nothing_and_shows_until_it_is_mended(tmp_path: Path) -> None:
     path = written(tmp_path / "gateway.yaml")
     async with asyncio.TaskGroup() as group:
